@@ -1,0 +1,12 @@
+// Jest runs the TypeScript sources as ES modules (NODE_OPTIONS=--experimental-vm-modules, set by tools/task.js).
+// swc only strips types; the compiler checks them apart, in `npm run check`.
+export default {
+  testEnvironment: 'node',
+  roots: ['<rootDir>/test'],
+  testMatch: ['**/*.test.ts'],
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': ['@swc/jest', { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'es6' } }] },
+  // ESM mode keeps about 2 MB a test file (jest#14605); recycle workers before that matters.
+  workerIdleMemoryLimit: '400MB',
+  testTimeout: 20_000,
+}
