@@ -21,15 +21,21 @@ const program = (entry, name) => ({
 const KUBECTL_TESTS = 'test/kubectl/'
 
 const tasks = {
-  build: ['bundle the drover command into dist/', () => build(PRODUCT, { force: true })],
-  test: ['the test suite; needs nothing but Node', (args) => jest(['--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, ...args])],
-  'test:kubectl': ['the tests that drive the sandbox with the real kubectl', testKubectl],
-  check: ['types, lint, format, unused code, tests', check],
-  demo: ['a cluster in memory is upgraded before your eyes', (args) => drover(['demo', ...args])],
-  simulate: ['random clusters with faults, on virtual time', (args) => drover(['simulate', ...args])],
-  vectors: ['replay golden vectors: vectors -- FOLDER [--only FILE…]', (args) => run(program('test/vectors/main.ts', 'vectors'), args)],
-  mutants: ['break the code on purpose; every mutant must be caught', (args) => run(program('test/mutants/main.ts', 'mutants'), args)],
-  bench: ['measure what an upgrade and a quiet cluster cost', (args) => run(program('bench/main.ts', 'bench'), args)],
+  build: { help: 'bundle the drover command into dist/', run: () => build(PRODUCT, { force: true }).then(() => 0) },
+  test: { help: 'the test suite; needs nothing but Node', run: testAll },
+  'test:kubectl': { help: 'the tests that drive the sandbox with the real kubectl', run: testKubectl },
+  check: { help: 'types, lint, format, unused code, tests', run: check },
+  demo: { help: 'a cluster in memory is upgraded before your eyes', run: (args) => drover(['demo', ...args]) },
+  simulate: { help: 'random clusters with faults, on virtual time', run: (args) => drover(['simulate', ...args]) },
+  vectors: {
+    help: 'replay golden vectors: vectors -- FOLDER [--only FILE…]',
+    run: (args) => start(program('test/vectors/main.ts', 'vectors'), args),
+  },
+  mutants: {
+    help: 'break the code on purpose; every mutant must be caught',
+    run: (args) => start(program('test/mutants/main.ts', 'mutants'), args),
+  },
+  bench: { help: 'measure what an upgrade and a quiet cluster cost', run: (args) => start(program('bench/main.ts', 'bench'), args) },
 }
 
 const say = (text) => process.stderr.write(`task: ${text}\n`)
@@ -113,17 +119,21 @@ async function build({ entry, name = 'main', outdir, sources }, { force = false 
   return output
 }
 
-async function run(target, args) {
+async function start(target, args) {
   return exec(process.execPath, [await build(target), ...args])
 }
 
-const drover = (args) => run(PRODUCT, args)
+const drover = (args) => start(PRODUCT, args)
 
 /** Jest over ES modules. The bundle is made first, for tests that start the command itself. */
 async function jest(args) {
   if (existsSync(at(PRODUCT.entry))) await build(PRODUCT)
   const options = `${process.env.NODE_OPTIONS ?? ''} --experimental-vm-modules --disable-warning=ExperimentalWarning`.trim()
   return exec(process.execPath, [at('node_modules', 'jest', 'bin', 'jest.js'), ...args], { NODE_OPTIONS: options })
+}
+
+function testAll(args) {
+  return jest(['--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, ...args])
 }
 
 async function testKubectl(args) {
@@ -140,7 +150,7 @@ async function check(args) {
     lint: () => exec(bin('oxlint'), ['--type-aware', '--deny-warnings', 'src', 'test', 'bench', 'tools']),
     format: () => exec(bin('biome'), ['format', '--error-on-warnings', '.']),
     unused: () => exec(bin('knip'), ['--no-progress']),
-    tests: () => tasks.test[1](args),
+    tests: () => testAll(args),
   }
   const failed = []
   for (const [name, step] of Object.entries(steps)) {
@@ -156,7 +166,7 @@ async function check(args) {
 function usage() {
   const width = Math.max(...Object.keys(tasks).map((name) => name.length))
   return Object.entries(tasks)
-    .map(([name, [help]]) => `  npm run ${name.padEnd(width)}  ${help}\n`)
+    .map(([name, { help }]) => `  npm run ${name.padEnd(width)}  ${help}\n`)
     .join('')
 }
 
@@ -167,5 +177,4 @@ if (!Object.hasOwn(tasks, name ?? '')) {
 }
 if (Number(process.versions.node.split('.')[0]) < 20) refuse(`Node 20.20 or newer is needed; this is ${process.version}`)
 await install()
-const outcome = await tasks[name][1](args)
-process.exit(typeof outcome === 'number' ? outcome : 0)
+process.exit(await tasks[name].run(args))
