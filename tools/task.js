@@ -133,7 +133,7 @@ async function jest(args) {
 }
 
 function testAll(args) {
-  return jest(['--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, ...args])
+  return jest([...args, '--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS])
 }
 
 async function testKubectl(args) {
@@ -141,7 +141,7 @@ async function testKubectl(args) {
     refuse('these tests need kubectl (1.24 or newer) on the PATH, and it is not there')
   }
   if (!existsSync(at(KUBECTL_TESTS))) refuse(`${KUBECTL_TESTS} does not exist, so there is nothing to run`)
-  return jest(['--testPathPatterns', KUBECTL_TESTS, ...args])
+  return jest([...args, '--testPathPatterns', KUBECTL_TESTS])
 }
 
 async function check(args) {
