@@ -1,0 +1,71 @@
+/**
+ * What Drover counts, as an interface, so that the rooms that count need not know how numbers are published.
+ * Names and meanings of the published metrics are in prometheus.ts and docs/metrics.md. Every label takes values from a bounded set,
+ * except those that name a Plan, of which a cluster has few.
+ */
+
+/** Outcome of one pass, with controller-runtime's names. */
+export type ReconcileResult = 'success' | 'error' | 'requeue' | 'requeue_after'
+/** `blocked`: refused for a PodDisruptionBudget. `gone`: the pod had left already. */
+export type EvictionResult = 'evicted' | 'deleted' | 'blocked' | 'gone' | 'error'
+/** `refused`: answered, but with something that is no version, or a lower one. */
+export type ChannelResult = 'resolved' | 'refused' | 'error'
+
+export interface PhaseCount {
+  /** `namespace/name` of the Plan. */
+  readonly plan: string
+  readonly phase: string
+  readonly count: number
+}
+
+export interface HoldCount {
+  /** `namespace/name` of the Plan. */
+  readonly plan: string
+  readonly reason: string
+  readonly count: number
+}
+
+export interface Metrics {
+  /** One pass ended. */
+  reconciled(result: ReconcileResult, seconds: number): void
+  queueAdded(queue: string): void
+  queueRetried(queue: string): void
+  queueDepth(queue: string, depth: number): void
+  /** How long an item waited in the queue. */
+  queueWaited(queue: string, seconds: number): void
+  /** How long it took to process an item. */
+  queueWorked(queue: string, seconds: number): void
+  /** An API request was answered; `code` is the status, or `<error>` when no answer came. `path` is a template (path-template.ts). */
+  requested(method: string, path: string, code: number | '<error>'): void
+  /** Whether this replica leads. */
+  leads(lease: string, leading: boolean): void
+  /** The whole picture of nodes by Plan and phase; replaces the one before. */
+  nodes(counts: readonly PhaseCount[]): void
+  /** The whole picture of holds by Plan and reason; replaces the one before. */
+  holds(counts: readonly HoldCount[]): void
+  /** A node left a phase in which it was for so long. */
+  phaseEnded(phase: string, seconds: number): void
+  claimWithdrawn(): void
+  evicted(result: EvictionResult): void
+  watchRestarted(resource: string): void
+  channelPolled(result: ChannelResult): void
+}
+
+/** Counts nothing. */
+export const noMetrics: Metrics = {
+  reconciled() {},
+  queueAdded() {},
+  queueRetried() {},
+  queueDepth() {},
+  queueWaited() {},
+  queueWorked() {},
+  requested() {},
+  leads() {},
+  nodes() {},
+  holds() {},
+  phaseEnded() {},
+  claimWithdrawn() {},
+  evicted() {},
+  watchRestarted() {},
+  channelPolled() {},
+}
