@@ -21,7 +21,7 @@ export interface Response {
   readonly status: number
   /** Retry-After of a 429 or 503, in milliseconds. */
   readonly retryAfterMs?: number
-  /** Treat as read-only: the in-memory transport hands out what it stores. */
+  /** Treat as read-only: the in-memory transport hands out what it stores. A string when the answer is not JSON, such as a pod's log. */
   readonly body: Json
 }
 

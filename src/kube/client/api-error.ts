@@ -1,0 +1,58 @@
+import { DroverError, type Retry } from '../../base/errors.ts'
+import type { Json, JsonObject } from '../../base/json.ts'
+import type { Response } from '../../base/process.ts'
+
+/** Longest message kept of an answer; webhooks and proxies send pages of HTML. */
+const MAX_MESSAGE = 1024
+
+/** The API server answered, and the answer is no. What it said is in `status`, `reason` and `details`, as in `metav1.Status`. */
+export class ApiError extends DroverError {
+  readonly status: number
+  /** `metav1.Status.reason`, e.g. `NotFound`, `Conflict`, `AlreadyExists`; empty when the body was no Status. */
+  readonly reason: string
+  /** `metav1.Status.details`: kind, name, causes. */
+  readonly details: JsonObject | undefined
+
+  constructor(what: string, response: Pick<Response, 'status' | 'retryAfterMs'> & { readonly body?: Json | undefined }) {
+    const body = isObject(response.body) ? response.body : undefined
+    const reason = typeof body?.['reason'] === 'string' ? body['reason'] : ''
+    super('ApiError', `${what}: ${response.status} ${messageIn(response.body, body, reason)}`, {
+      retry: retryOf(response.status, reason),
+      retryAfterMs: response.retryAfterMs,
+    })
+    this.name = 'ApiError'
+    this.status = response.status
+    this.reason = reason
+    this.details = isObject(body?.['details']) ? body['details'] : undefined
+  }
+}
+
+function messageIn(raw: Json | undefined, body: JsonObject | undefined, reason: string): string {
+  const text = typeof body?.['message'] === 'string' ? body['message'] : typeof raw === 'string' ? raw.trim() : reason
+  return text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE)}…` : text
+}
+
+/** 401 is retried because tokens rotate and authenticators stumble; a conflict is retried by reading again. */
+function retryOf(status: number, reason: string): Retry {
+  if (status === 429 || status === 503) return 'after'
+  if (status >= 500 || status === 401 || status === 408) return 'backoff'
+  return status === 409 && reason !== 'AlreadyExists' ? 'backoff' : 'never'
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+const hasStatus = (error: unknown, status: number): error is ApiError => error instanceof ApiError && error.status === status
+
+export const isNotFound = (error: unknown): error is ApiError => hasStatus(error, 404)
+/** 409 because somebody else changed or owns the object; not because it exists. */
+export const isConflict = (error: unknown): error is ApiError => hasStatus(error, 409) && error.reason !== 'AlreadyExists'
+export const isAlreadyExists = (error: unknown): error is ApiError => hasStatus(error, 409) && error.reason === 'AlreadyExists'
+/** The resourceVersion or continue token is too old. */
+export const isGone = (error: unknown): error is ApiError => hasStatus(error, 410)
+/** Rate limit, or an eviction that a PodDisruptionBudget refuses (`details.causes` names it). */
+export const isTooManyRequests = (error: unknown): error is ApiError => hasStatus(error, 429)
+export const isForbidden = (error: unknown): error is ApiError => hasStatus(error, 403)
+/** The object was understood and refused: validation, admission, immutable field. */
+export const isInvalid = (error: unknown): error is ApiError => hasStatus(error, 422)
