@@ -1,0 +1,106 @@
+/** How the demo looks: a frame that is redrawn on a terminal, or one line per change elsewhere. */
+import type { Model, NodeRow } from './model.ts'
+
+export interface Look {
+  /** Columns of the terminal. */
+  readonly width: number
+  readonly color: boolean
+}
+
+const HEADER = ['NODE', 'ROLE', 'VERSION', 'PHASE', 'SINCE', 'WAITS FOR'] as const
+const STYLE = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
+type Style = keyof typeof STYLE
+
+/** The whole picture, one string per terminal line, none wider than the terminal. */
+export function frame(model: Model, elapsedMs: number, nowMs: number, look: Look): string[] {
+  const cells = model.nodes.map((row) => [
+    row.name,
+    row.role,
+    row.version,
+    phaseText(row),
+    row.sinceMs === undefined ? '' : duration(nowMs - row.sinceMs),
+    row.waitsFor,
+  ])
+  const widths = HEADER.map((title, column) => Math.max(title.length, ...cells.map((cell) => cell[column]!.length)))
+  const line = (cell: readonly string[]) =>
+    cut(
+      cell
+        .map((value, column) => value.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+      look.width,
+    )
+  return [
+    ...model.plans.map((plan) =>
+      cut(
+        `${plan.name}  ${plan.target || 'not resolved'}  ${plan.done}/${plan.selected}${plan.note === '' ? '' : `  ${plan.note}`}`,
+        look.width,
+      ),
+    ),
+    '',
+    paint(line(HEADER), 'bold', look),
+    ...model.nodes.map((row, index) => paint(line(cells[index]!), styleOf(row), look)),
+    '',
+    progressBar(model, elapsedMs, look),
+  ]
+}
+
+/** A bar, the count of nodes, and the time. Never wider than the terminal. */
+export function progressBar(model: Model, elapsedMs: number, look: Look): string {
+  const label = ` ${model.done}/${model.nodes.length} nodes upgraded  ${duration(elapsedMs)}`
+  const room = Math.max(4, Math.min(40, look.width - label.length - 2))
+  const filled = model.nodes.length === 0 ? 0 : Math.round((room * model.done) / model.nodes.length)
+  const bar = `${paint('█'.repeat(filled), 'green', look)}${'░'.repeat(room - filled)}`
+  return `[${bar}]${label}`
+}
+
+/** One line for each node that changed since `before`, and for each Plan whose note did; all of them if there was none. */
+export function changes(before: Model | undefined, after: Model, elapsedMs: number): string[] {
+  const stamp = duration(elapsedMs).padStart(6)
+  const plans = after.plans.flatMap((plan) => {
+    const old = before?.plans.find((one) => one.name === plan.name)
+    if (old !== undefined && old.note === plan.note && old.target === plan.target) return []
+    return [`${stamp}  ${plan.name}: ${plan.note === '' ? 'complete' : plan.note}${plan.target === '' ? '' : ` (target ${plan.target})`}`]
+  })
+  const nodes = after.nodes.flatMap((row) => {
+    const old = before?.nodes.find((one) => one.name === row.name)
+    if (old !== undefined && sameText(old, row)) return []
+    const from = old === undefined || old.phase === row.phase ? '' : `${old.phase} -> `
+    const waits = row.waitsFor === '' ? '' : `, waits for: ${row.waitsFor}`
+    return [`${stamp}  ${row.name} (${row.role}, ${row.version}): ${from}${phaseText(row)}${waits}`]
+  })
+  return [...plans, ...nodes]
+}
+
+/** `7s`, `1m05s`. Negative durations read as 0s. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000))
+  if (seconds < 60) return `${seconds}s`
+  return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, '0')}s`
+}
+
+function sameText(a: NodeRow, b: NodeRow): boolean {
+  return phaseText(a) === phaseText(b) && a.version === b.version && a.waitsFor === b.waitsFor
+}
+
+function phaseText(row: NodeRow): string {
+  const marks = [...(row.cordoned ? ['cordoned'] : []), ...(row.ready ? [] : ['not ready'])]
+  return marks.length === 0 ? row.phase : `${row.phase} (${marks.join(', ')})`
+}
+
+function styleOf(row: NodeRow): Style {
+  if (row.phase === 'Failed') return 'red'
+  if (row.phase === 'Done') return 'green'
+  if (row.phase === 'Pending') return 'dim'
+  return row.waitsFor === '' ? 'cyan' : 'yellow'
+}
+
+function paint(text: string, style: Style, look: Look): string {
+  return look.color && text !== '' ? `\u001b[${STYLE[style]}m${text}\u001b[0m` : text
+}
+
+/** One line, no wider than `width`. Control characters could move the cursor, so they become spaces. */
+function cut(raw: string, width: number): string {
+  const text = raw.replace(/\p{Cc}/gu, ' ')
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
+}
