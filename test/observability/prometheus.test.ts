@@ -11,10 +11,9 @@ async function value(metrics: ReturnType<typeof prometheusMetrics>, name: string
 test('docs/metrics.md lists exactly the metrics of the registry', async () => {
   const { registry } = prometheusMetrics()
   const rows = await Promise.all(
-    registry.getMetricsAsArray().map(async (metric) => {
-      const { name, type, help } = await metric.get()
-      const labels = (metric as unknown as { labelNames: string[] }).labelNames
-      return [`\`${name}\``, String(type), labels.map((label) => `\`${label}\``).join(' '), help]
+    (await registry.getMetricsAsJSON()).map(async ({ name, type, help }) => {
+      const { labelNames } = registry.getSingleMetric(name) as unknown as { labelNames: string[] }
+      return [`\`${name}\``, String(type), labelNames.map((label) => `\`${label}\``).join(' '), help]
     }),
   )
 
