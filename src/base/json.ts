@@ -2,8 +2,8 @@
 export type Json = null | boolean | number | bigint | string | readonly Json[] | { readonly [key: string]: Json | undefined }
 export type JsonObject = { readonly [key: string]: Json | undefined }
 
-/** Where a number of 16 digits or more may begin. Seldom true of a text without one: such digits must follow a colon or comma inside a string. */
-const LONG_NUMBER = /(?:^|[:,[\s])-?\d{16}/
+/** Where an integer of 16 digits or more may stand. Seldom true of a text without one, and not of the hexadecimal digests that image lists are full of. */
+const LONG_NUMBER = /(?:^|[:,[\s])-?\d{16,}(?:[,}\]\s]|$)/
 
 /** Strings (to be passed over) and numbers as JSON spells them; a number with a fraction or exponent is matched whole, to be left alone. */
 const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g
