@@ -3,6 +3,9 @@
  * a text that is refused leaves the default in force and becomes a warning, as in SUC.
  */
 
+import { durationToMs, parseDuration } from '../kube/objects/duration.ts'
+import { parseIntOrPercent } from '../kube/objects/int-or-percent.ts'
+
 /** A reader of a setting's text: the value, or what would have been accepted. */
 export interface Kind<T> {
   /** For the documentation. */
@@ -47,11 +50,8 @@ export function oneOf<const T extends string>(...values: readonly T[]): Kind<T> 
   }
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, μs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
-const DURATION = /^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/
-
 /**
- * What Go's time.ParseDuration takes (`1h30m`, `90s`, `1.5m`, `0`), in milliseconds.
+ * What Go's time.ParseDuration takes (`1h30m`, `90s`, `1.5m`, `0`), in milliseconds, rounded up.
  * @param above the duration must be longer than this many milliseconds; -1 allows 0
  */
 export function duration(above: number): Kind<number> {
@@ -59,11 +59,9 @@ export function duration(above: number): Kind<number> {
   return {
     name: 'duration',
     read(value) {
-      if (!DURATION.test(value)) return { expected }
-      let ms = 0
-      for (const [, number, unit] of value.matchAll(/([\d.]+)(ns|us|µs|μs|ms|s|m|h)/g))
-        ms += Number(number) * (UNIT_MS[unit ?? ''] ?? Number.NaN)
-      return !value.startsWith('-') && ms > above && ms <= Number.MAX_SAFE_INTEGER ? { ok: ms } : { expected }
+      const parsed = parseDuration(value)
+      const ms = parsed.ok ? durationToMs(parsed.ns) : Number.NaN
+      return parsed.ok && ms > above && !value.startsWith('-') ? { ok: ms } : { expected }
     },
   }
 }
@@ -73,8 +71,7 @@ export const intOrPercent: Kind<string | undefined> = {
   name: 'number or percentage',
   read(value) {
     if (value === '') return { ok: undefined }
-    const match = /^(\d{1,9})(%?)$/.exec(value)
-    const fine = match !== null && (match[2] === '' || Number(match[1]) <= 100)
-    return fine ? { ok: value } : { expected: 'a whole number or a percentage from 0% to 100%' }
+    const parsed = parseIntOrPercent(value)
+    return parsed.ok ? { ok: value.trim() } : { expected: 'a whole number or a percentage from 0% to 100%' }
   },
 }

@@ -25,16 +25,24 @@ export interface HoldCount {
   readonly count: number
 }
 
+/** Totals since the queue was made, and its state now; durations in milliseconds. */
+export interface QueueFigures {
+  readonly depth: number
+  readonly adds: number
+  readonly retries: number
+  /** From being added to being taken up. */
+  readonly queueDurationMs: { readonly sum: number; readonly count: number }
+  /** From being taken up to being done. */
+  readonly workDurationMs: { readonly sum: number; readonly count: number }
+  readonly unfinishedWorkMs: number
+  readonly longestRunningMs: number
+}
+
 export interface Metrics {
   /** One pass ended. */
   reconciled(result: ReconcileResult, seconds: number): void
-  queueAdded(queue: string): void
-  queueRetried(queue: string): void
-  queueDepth(queue: string, depth: number): void
-  /** How long an item waited in the queue. */
-  queueWaited(queue: string, seconds: number): void
-  /** How long it took to process an item. */
-  queueWorked(queue: string, seconds: number): void
+  /** A work queue whose figures are read when metrics are asked for. */
+  queue(name: string, read: () => QueueFigures): void
   /** An API request was answered; `code` is the status, or `<error>` when no answer came. `path` is a template (path-template.ts). */
   requested(method: string, path: string, code: number | '<error>'): void
   /** Whether this replica leads. */
@@ -54,11 +62,7 @@ export interface Metrics {
 /** Counts nothing. */
 export const noMetrics: Metrics = {
   reconciled() {},
-  queueAdded() {},
-  queueRetried() {},
-  queueDepth() {},
-  queueWaited() {},
-  queueWorked() {},
+  queue() {},
   requested() {},
   leads() {},
   nodes() {},

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { ChannelResult, EvictionResult, Metrics, ReconcileResult } from './metrics.ts'
+import type { ChannelResult, EvictionResult, Metrics, QueueFigures, ReconcileResult } from './metrics.ts'
 
 /** The `controller` label of controller-runtime's metrics. */
 const CONTROLLER = 'plan'
@@ -30,11 +30,7 @@ export function prometheusMetrics(): PrometheusMetrics {
   const reconciles = counter('controller_runtime_reconcile_total', 'Passes over all Plans, by result.', ['controller', 'result'])
   const reconcileErrors = counter('controller_runtime_reconcile_errors_total', 'Passes that ended in an error.', ['controller'])
   const reconcileTime = histogram('controller_runtime_reconcile_time_seconds', 'Duration of a pass.', ['controller'], PASS_BUCKETS)
-  const queueAdds = counter('workqueue_adds_total', 'Items added to a work queue.', ['name'])
-  const queueRetries = counter('workqueue_retries_total', 'Items added again after an error.', ['name'])
-  const queueDepth = gauge('workqueue_depth', 'Items waiting in a work queue now.', ['name'])
-  const queueWait = histogram('workqueue_queue_duration_seconds', 'How long items wait in a work queue.', ['name'], PASS_BUCKETS)
-  const queueWork = histogram('workqueue_work_duration_seconds', 'How long an item takes to process.', ['name'], PASS_BUCKETS)
+  const queues = queueMetrics(registry)
   const requests = counter(
     'rest_client_requests_total',
     'API requests by method, path with its names replaced, and status code; code <error> when no answer came.',
@@ -62,11 +58,9 @@ export function prometheusMetrics(): PrometheusMetrics {
       if (result === 'error') reconcileErrors.inc({ controller: CONTROLLER })
       reconcileTime.observe({ controller: CONTROLLER }, seconds)
     },
-    queueAdded: (name) => queueAdds.inc({ name }),
-    queueRetried: (name) => queueRetries.inc({ name }),
-    queueDepth: (name, depth) => queueDepth.set({ name }, depth),
-    queueWaited: (name, seconds) => queueWait.observe({ name }, seconds),
-    queueWorked: (name, seconds) => queueWork.observe({ name }, seconds),
+    queue: (name, read) => {
+      queues.set(name, read)
+    },
     requested: (method, path, code) => requests.inc({ method, path, code }),
     leads: (name, leading) => leader.set({ name }, leading ? 1 : 0),
     nodes(counts) {
@@ -83,6 +77,52 @@ export function prometheusMetrics(): PrometheusMetrics {
     watchRestarted: (resource) => restarts.inc({ resource }),
     channelPolled: (result) => polls.inc({ result }),
   }
+}
+
+const QUEUE_TOTALS: readonly (readonly [string, string, (figures: QueueFigures) => number])[] = [
+  ['workqueue_adds_total', 'Items added to a work queue.', (figures) => figures.adds],
+  ['workqueue_retries_total', 'Items added again after an error.', (figures) => figures.retries],
+  ['workqueue_queue_duration_seconds_sum', 'Time that items waited in a work queue.', (figures) => figures.queueDurationMs.sum / 1000],
+  ['workqueue_queue_duration_seconds_count', 'Items taken up from a work queue.', (figures) => figures.queueDurationMs.count],
+  ['workqueue_work_duration_seconds_sum', 'Time that processing items took.', (figures) => figures.workDurationMs.sum / 1000],
+  ['workqueue_work_duration_seconds_count', 'Items processed.', (figures) => figures.workDurationMs.count],
+]
+
+const QUEUE_STATES: readonly (readonly [string, string, (figures: QueueFigures) => number])[] = [
+  ['workqueue_depth', 'Items waiting in a work queue now.', (figures) => figures.depth],
+  ['workqueue_unfinished_work_seconds', 'Time spent so far on items being processed now.', (figures) => figures.unfinishedWorkMs / 1000],
+  ['workqueue_longest_running_processor_seconds', 'Of these the longest.', (figures) => figures.longestRunningMs / 1000],
+]
+
+/** Figures of work queues, read from the queues themselves when asked for. Returns the queues by name, to be filled. */
+function queueMetrics(registry: Registry): Map<string, () => QueueFigures> {
+  const queues = new Map<string, () => QueueFigures>()
+  const registers = [registry]
+  const labelNames = ['name']
+  for (const [name, help, value] of QUEUE_TOTALS) {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset()
+        for (const [queue, read] of queues) this.inc({ name: queue }, value(read()))
+      },
+    })
+  }
+  for (const [name, help, value] of QUEUE_STATES) {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        for (const [queue, read] of queues) this.set({ name: queue }, value(read()))
+      },
+    })
+  }
+  return queues
 }
 
 /** The few figures about the process itself that are read when asked for. prom-client's own set keeps a 10 ms timer running. */
