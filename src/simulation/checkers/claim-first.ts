@@ -1,0 +1,47 @@
+import type { Checker } from './fact.ts'
+import type { Mirror } from './mirror.ts'
+import { hostnameOf, recordOf, type SeenNode } from './seen.ts'
+import { liveJobs, touchesOf } from './touch.ts'
+
+/**
+ * Promise 2. Whatever starts work on a node finds its hostname in the Plan's `status.applying`, unless the node is already past the point of no return
+ * and the Plan has gone (then the record counts); and no other Plan has live work or a live Job on it.
+ */
+export function claimFirst(mirror: Mirror): Checker {
+  let checks = 0
+  return {
+    promise: '2 claim first',
+    checks: () => checks,
+    see(fact) {
+      if (fact.kind !== 'write') return []
+      const broken: string[] = []
+      for (const touch of touchesOf(fact.write, mirror)) {
+        if (!touch.starts) continue
+        checks += 1
+        const node = mirror.nodes.get(touch.node)
+        const before = fact.write.ref.resource === 'nodes' ? (fact.write.before as SeenNode) : node
+        const work = recordOf(before)?.work
+        if (touch.plan === undefined) {
+          broken.push(`${touch.what} of ${touch.node} for no Plan`)
+          continue
+        }
+        if (node !== undefined && !stands(mirror, touch.plan, hostnameOf(node)) && !drivenOn(mirror, touch.plan, work)) {
+          broken.push(`${touch.what} of ${touch.node} for ${touch.plan}, which does not hold it in status.applying`)
+        }
+        if (work !== undefined && work.plan !== touch.plan)
+          broken.push(`${touch.what} of ${touch.node} for ${touch.plan} while ${work.plan} works on it`)
+        const other = liveJobs(touch.node, mirror).find((live) => live.plan !== touch.plan)
+        if (other !== undefined) broken.push(`${touch.what} of ${touch.node} for ${touch.plan} while a Job of ${other.plan} runs there`)
+      }
+      return broken
+    },
+  }
+}
+
+function stands(mirror: Mirror, plan: string, hostname: string | undefined): boolean {
+  return hostname !== undefined && mirror.plan(plan).claims.has(hostname)
+}
+
+function drivenOn(mirror: Mirror, plan: string, work: NonNullable<ReturnType<typeof recordOf>>['work']): boolean {
+  return work?.startedAt !== undefined && mirror.plans.get(plan)?.metadata.uid !== work.planUID
+}

@@ -1,0 +1,150 @@
+import type { Mirror } from './mirror.ts'
+import {
+  hostnameOf,
+  isCordoned,
+  isEtcd,
+  isReady,
+  isServer,
+  keyOf,
+  kubeletOf,
+  recordOf,
+  type SeenNode,
+  type SeenPlan,
+  selects,
+} from './seen.ts'
+import { isKnownImage, readVersion } from './versions.ts'
+
+/** What the judge knows of the simulated hosts and of the settings, beside the history. */
+export interface Truth {
+  /** The namespace whose Plans are acted on. */
+  readonly namespace: string
+  /** The host is on, its service runs, and nothing is wrong with it. */
+  well(node: string): boolean
+  /** The namespace carries people's kill switch. */
+  namespaceHeld(): boolean
+}
+
+export type Excuse =
+  | 'paused'
+  | 'aborted'
+  | 'namespaceHold'
+  | 'nodeHold'
+  | 'disabled'
+  | 'noConcurrency'
+  | 'unresolvable'
+  | 'invalid'
+  | 'hostname'
+  | 'notReady'
+  | 'foreignCordon'
+  | 'downgrade'
+  | 'minorSkip'
+  | 'aboveServer'
+  | 'imageMismatch'
+  | 'taint'
+  | 'dependency'
+  | 'quorum'
+  | 'otherPlan'
+
+/** Plans of the controller's namespace that still exist. */
+export function plansOf(mirror: Mirror, truth: Truth): readonly SeenPlan[] {
+  return [...mirror.plans.values()].filter(
+    (plan) => plan.metadata.namespace === truth.namespace && plan.metadata.deletionTimestamp === undefined,
+  )
+}
+
+export function selectedBy(plan: SeenPlan, mirror: Mirror): readonly SeenNode[] {
+  return [...mirror.nodes.values()].filter((node) => selects(plan.spec.nodeSelector, node.metadata.labels ?? {}))
+}
+
+export function isDone(node: SeenNode, plan: SeenPlan): boolean {
+  const hash = plan.status?.latestHash
+  return hash !== undefined && hash !== '' && node.metadata.labels?.[`plan.upgrade.cattle.io/${plan.metadata.name}`] === hash
+}
+
+export function isDisruptive(plan: SeenPlan): boolean {
+  return plan.spec.cordon === true || plan.spec.drain !== undefined || isKnownImage(plan.spec.upgrade.image)
+}
+
+/** Why a Plan as a whole may stand still, judged anew from its object. */
+export function planExcuse(plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
+  const annotations = plan.metadata.annotations ?? {}
+  if (truth.namespaceHeld()) return 'namespaceHold'
+  if (annotations['drover.io/paused'] !== undefined && annotations['drover.io/paused'] !== 'false') return 'paused'
+  const hash = plan.status?.latestHash ?? ''
+  if (hash !== '' && annotations['drover.io/abort'] === hash.slice(0, 8)) return 'aborted'
+  if ((plan.spec.concurrency ?? 0) <= 0) return 'noConcurrency'
+  if (plan.spec.version === undefined && plan.spec.channel === undefined) return 'unresolvable'
+  if (plan.status?.conditions?.some((condition) => condition.type === 'Validated' && condition.status === 'False') === true)
+    return 'invalid'
+  const tag = /:([^/@]+)$/.exec(plan.spec.upgrade.image)?.[1]
+  const version = plan.status?.latestVersion ?? ''
+  if (tag !== undefined && isKnownImage(plan.spec.upgrade.image) && readVersion(version) !== undefined && tag !== version)
+    return 'imageMismatch'
+  const [verb, needed] = plan.spec.prepare?.args ?? []
+  if (
+    verb === 'prepare' &&
+    needed !== undefined &&
+    !dependencyMet(plan, mirror.plans.get(keyOf({ ...plan.metadata, name: needed })), mirror)
+  )
+    return 'dependency'
+  return undefined
+}
+
+function dependencyMet(plan: SeenPlan, other: SeenPlan | undefined, mirror: Mirror): boolean {
+  if (other === undefined || other.status?.latestVersion !== plan.status?.latestVersion) return false
+  const nodes = selectedBy(other, mirror)
+  return (
+    nodes.length > 0 &&
+    nodes.every((node) => isDone(node, other) || node.metadata.labels?.[`plan.upgrade.cattle.io/${other.metadata.name}`] === 'disabled')
+  )
+}
+
+/** Why a node that its Plan selects may rightly not be done; undefined = nothing holds it. */
+export function nodeExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
+  const labels = node.metadata.labels ?? {}
+  const hostname = hostnameOf(node)
+  if (labels[`plan.upgrade.cattle.io/${plan.metadata.name}`] === 'disabled') return 'disabled'
+  if (hostname === undefined || [...mirror.nodes.values()].filter((other) => hostnameOf(other) === hostname).length > 1) return 'hostname'
+  const hold = node.metadata.annotations?.['drover.io/hold']
+  if (hold !== undefined && hold !== 'false') return 'nodeHold'
+  if (!truth.well(node.metadata.name) || !isReady(node)) return 'notReady'
+  if (untolerated(node, plan)) return 'taint'
+  const story = mirror.node(node.metadata.uid)
+  if (isDisruptive(plan) && isCordoned(node) && story.cordon?.by !== 'drover') return 'foreignCordon'
+  const work = recordOf(node)?.work
+  if (work !== undefined && work.plan !== keyOf(plan.metadata)) return 'otherPlan'
+  return versionExcuse(node, plan, mirror) ?? quorumExcuse(node, plan, mirror, truth)
+}
+
+function versionExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror): Excuse | undefined {
+  const target = readVersion(plan.status?.latestVersion ?? '')
+  const from = readVersion(kubeletOf(node))
+  if (target === undefined || from === undefined || !isKnownImage(plan.spec.upgrade.image)) return undefined
+  if (target.rank < from.rank) return 'downgrade'
+  const servers = [...mirror.nodes.values()].filter(isServer)
+  if (isServer(node)) {
+    // Whatever server is the oldest, no server may get two minors ahead of it.
+    const skips = servers.some((server) => target.minor > (readVersion(kubeletOf(server))?.minor ?? target.minor) + 1)
+    return target.minor > from.minor + 1 || skips ? 'minorSkip' : undefined
+  }
+  return servers.some((server) => (readVersion(kubeletOf(server))?.rank ?? target.rank) < target.rank) ? 'aboveServer' : undefined
+}
+
+function quorumExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
+  if (!isEtcd(node) || !isDisruptive(plan)) return undefined
+  const others = [...mirror.nodes.values()].filter((other) => isEtcd(other) && other !== node)
+  const well = others.filter((other) => isReady(other) && truth.well(other.metadata.name) && !isCordoned(other)).length
+  const total = others.length + 1
+  return well < (total >= 3 ? Math.floor(total / 2) + 1 : total - 1) ? 'quorum' : undefined
+}
+
+function untolerated(node: SeenNode, plan: SeenPlan): boolean {
+  return (node.spec?.taints ?? []).some((taint) => {
+    if (taint.effect === 'PreferNoSchedule' || taint.key === 'node.kubernetes.io/unschedulable') return false
+    return !(plan.spec.tolerations ?? []).some((toleration) => {
+      if (toleration.effect !== undefined && toleration.effect !== taint.effect) return false
+      if (toleration.key === undefined) return toleration.operator === 'Exists'
+      return toleration.key === taint.key && (toleration.operator === 'Exists' || (toleration.value ?? '') === (taint.value ?? ''))
+    })
+  })
+}

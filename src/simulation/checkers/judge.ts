@@ -1,0 +1,54 @@
+import { claimFirst } from './claim-first.ts'
+import { doneMeansDone } from './done-means-done.ts'
+import type { Excuse, Truth } from './excuses.ts'
+import type { Checker, Fact, Violation } from './fact.ts'
+import { forwardOnly } from './forward-only.ts'
+import { itEnds } from './it-ends.ts'
+import { limits } from './limits.ts'
+import { lookBeforeCordon } from './look-before-cordon.ts'
+import { createMirror, type Mirror } from './mirror.ts'
+import { neverTwice } from './never-twice.ts'
+import { nothingLeft } from './nothing-left.ts'
+import { onlyOurCordons } from './only-our-cordons.ts'
+import { quorum } from './quorum.ts'
+
+/** All checkers over one mirror. Feed it every fact in order. */
+export interface Judge {
+  readonly mirror: Mirror
+  readonly violations: readonly Violation[]
+  /** How often each promise was really checked. */
+  checks(): Readonly<Record<string, number>>
+  /** Why nodes and Plans were rightly not done at the end. */
+  readonly excused: ReadonlyMap<Excuse, number>
+  see(fact: Fact): void
+}
+
+export function createJudge(truth: Truth): Judge {
+  const mirror = createMirror()
+  const excused = new Map<Excuse, number>()
+  const checkers: readonly Checker[] = [
+    limits(mirror),
+    claimFirst(mirror),
+    onlyOurCordons(mirror),
+    doneMeansDone(mirror),
+    quorum(mirror),
+    forwardOnly(mirror),
+    lookBeforeCordon(mirror),
+    neverTwice(mirror),
+    itEnds(mirror, truth, excused),
+    nothingLeft(mirror, truth),
+  ]
+  const violations: Violation[] = []
+  let write = 0
+  return {
+    mirror,
+    violations,
+    excused,
+    checks: () => Object.fromEntries(checkers.map((checker) => [checker.promise, checker.checks()])),
+    see(fact) {
+      mirror.take(fact)
+      if (fact.kind === 'write') write = fact.write.n
+      for (const checker of checkers) for (const message of checker.see(fact)) violations.push({ promise: checker.promise, write, message })
+    },
+  }
+}

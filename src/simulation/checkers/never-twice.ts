@@ -1,0 +1,61 @@
+import { type Checker, type HistoryWrite, took } from './fact.ts'
+import type { Mirror } from './mirror.ts'
+import { recordOf, type SeenNode, type SeenPod } from './seen.ts'
+import { placeOf, touchesOf } from './touch.ts'
+
+/**
+ * Promise 9. Whatever dies: for one node, one Plan and one hash, pods of one apply Job run, unless the Plan's inputs (spec, hash, retry) changed in
+ * between; and a node is not cordoned a second time for them, unless something outside happened in between that could be the cause.
+ */
+export function neverTwice(mirror: Mirror): Checker {
+  /** By node, Plan and hash: the last apply Job that ran a pod there. */
+  const runs = new Map<string, { readonly job: string; readonly n: number }>()
+  const cordons = new Map<string, number>()
+  let lastOutside = 0
+  let seen = 0
+  let checks = 0
+
+  function judgeRun(write: HistoryWrite): readonly string[] {
+    const pod = write.after as SeenPod | undefined
+    const owner = pod?.metadata?.ownerReferences?.find((reference) => reference.kind === 'Job')
+    if (pod === undefined || owner === undefined || pod.status?.phase !== 'Running') return []
+    const job = mirror.jobs.get(`${pod.metadata.namespace}/${owner.name}`)
+    const place = job === undefined ? undefined : placeOf(job, mirror)
+    if (job === undefined || place === undefined || place.prepares) return []
+    const plan = mirror.plans.get(place.plan)
+    const planName = place.plan.slice(place.plan.indexOf('/') + 1)
+    const hash = job.metadata.labels?.[`plan.upgrade.cattle.io/${planName}`]
+    const key = `${mirror.nodes.get(pod.spec?.nodeName ?? '')?.metadata.uid}|${plan?.metadata.uid}|${hash}`
+    const before = runs.get(key)
+    if (before?.job === owner.uid) return []
+    runs.set(key, { job: owner.uid, n: write.n })
+    checks += 1
+    if (before === undefined || mirror.plan(place.plan).inputChanged > before.n) return []
+    return [`${place.node} runs a second Job of ${place.plan} for hash ${hash}; the first ran at write ${before.n}`]
+  }
+
+  function judgeCordon(write: HistoryWrite): readonly string[] {
+    const work = recordOf(write.after as SeenNode)?.work
+    const uid = (write.after as SeenNode).metadata.uid
+    if (work === undefined) return []
+    const key = `${uid}|${work.planUID}|${work.hash}`
+    const before = cordons.get(key)
+    cordons.set(key, write.n)
+    checks += 1
+    if (before === undefined || lastOutside >= before || mirror.plan(work.plan).inputChanged > before) return []
+    return [`${write.ref.name} is cordoned a second time for ${work.plan} (first at write ${before}) though nothing happened outside`]
+  }
+
+  return {
+    promise: '9 never twice',
+    checks: () => checks,
+    see(fact) {
+      if (fact.kind === 'outside') lastOutside = seen
+      if (fact.kind !== 'write') return []
+      seen = fact.write.n
+      if (!took(fact.write)) return []
+      if (fact.write.ref.resource === 'pods') return judgeRun(fact.write)
+      return touchesOf(fact.write, mirror).some((touch) => touch.what === 'cordon') ? judgeCordon(fact.write) : []
+    },
+  }
+}

@@ -1,0 +1,70 @@
+import { isDone, type Truth } from './excuses.ts'
+import type { Checker } from './fact.ts'
+import type { Mirror } from './mirror.ts'
+import { isLive, keyOf, recordOf } from './seen.ts'
+import { placeOf } from './touch.ts'
+
+/**
+ * Promise 12, judged at the end: no slot for a node that is gone, done or untouched; no record of live work of a Plan that is gone; no in-flight label
+ * without work; no pull pod, prepare Job or paused apply Job of ours left. Nodes that are not well are left alone until they are.
+ */
+export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
+  let checks = 0
+
+  function slots(): readonly string[] {
+    const broken: string[] = []
+    for (const plan of mirror.plans.values()) {
+      if (plan.metadata.namespace !== truth.namespace) continue
+      const key = keyOf(plan.metadata)
+      for (const hostname of plan.status?.applying ?? []) {
+        checks += 1
+        const node = mirror.nodeByHostname(hostname)
+        const record = recordOf(node)
+        if (node === undefined) broken.push(`${key} holds a slot for ${hostname}, which is gone`)
+        else if (isDone(node, plan)) broken.push(`${key} holds a slot for ${hostname}, which is done`)
+        else if (record?.work === undefined && record?.past?.[key]?.result !== 'Failed' && truth.well(node.metadata.name))
+          broken.push(`${key} holds a slot for ${hostname}, where nothing goes on`)
+      }
+    }
+    return broken
+  }
+
+  function nodes(): readonly string[] {
+    const broken: string[] = []
+    for (const node of mirror.nodes.values()) {
+      checks += 1
+      const work = recordOf(node)?.work
+      const { name, labels } = node.metadata
+      if (work === undefined && labels?.['drover.io/in-flight'] !== undefined)
+        broken.push(`${name} carries the in-flight label without work`)
+      if (work !== undefined && mirror.plans.get(work.plan)?.metadata.uid !== work.planUID && truth.well(name))
+        broken.push(`${name} carries work of ${work.plan}, which is gone`)
+    }
+    return broken
+  }
+
+  function things(): readonly string[] {
+    const broken: string[] = []
+    for (const pod of mirror.pods.values()) {
+      if (pod.metadata.labels?.['drover.io/role'] !== 'pull') continue
+      checks += 1
+      if (truth.well(pod.spec?.nodeName ?? '')) broken.push(`pull pod ${pod.metadata.name} was left on ${pod.spec?.nodeName}`)
+    }
+    for (const job of mirror.jobs.values()) {
+      const place = placeOf(job, mirror)
+      if (place === undefined || job.metadata.annotations?.['drover.io/attempt'] === undefined) continue
+      checks += 1
+      const work = recordOf(mirror.nodes.get(place.node))?.work
+      if (work === undefined && (place.prepares || job.spec.parallelism === 0))
+        broken.push(`Job ${job.metadata.name} was left though no work goes on`)
+      if (work === undefined && isLive(job)) broken.push(`Job ${job.metadata.name} still runs though no work goes on`)
+    }
+    return broken
+  }
+
+  return {
+    promise: '12 nothing left behind',
+    checks: () => checks,
+    see: (fact) => (fact.kind === 'end' ? [...slots(), ...nodes(), ...things()] : []),
+  }
+}

@@ -1,0 +1,75 @@
+import type { Checker } from './fact.ts'
+import type { Mirror } from './mirror.ts'
+import { isCordoned, isEtcd, recordOf, type SeenNode } from './seen.ts'
+import { liveJobs, touchesOf } from './touch.ts'
+
+/** What a careful controller cannot have known yet, in milliseconds: between its last look (a quorum read) and the write that follows. */
+const LOOKED_AGO_MS = 30_000
+/** At the cordon the members are judged from a watch, which may lag. */
+const CORDON_LOOKED_AGO_MS = 180_000
+/** A member whose heartbeat did not advance for this long counts as down (design §4.5). */
+const SILENT_MS = 60_000
+
+/**
+ * Promise 5. When an etcd member is cordoned, passes the point of no return or has its Job started, a majority of all members remains healthy and
+ * schedulable without it; of one or two members every other one is well. Members that we ourselves hold down count at once, others when a careful
+ * look would have shown it.
+ */
+export function quorum(mirror: Mirror): Checker {
+  let checks = 0
+
+  function ours(member: SeenNode): boolean {
+    const story = mirror.node(member.metadata.uid)
+    if (isCordoned(member) && story.cordon?.by === 'drover') return true
+    return (
+      recordOf(member)?.work?.startedAt !== undefined ||
+      liveJobs(member.metadata.name, mirror).some(({ job }) => job.metadata.labels?.['drover.io/role'] === undefined)
+    )
+  }
+
+  function down(member: SeenNode, mono: number, graceMs: number): string | undefined {
+    const { name, uid } = member.metadata
+    const story = mirror.node(uid)
+    const known = mono - graceMs
+    if (ours(member)) return `${name} is being worked on`
+    if (isCordoned(member) && (story.cordon?.mono ?? 0) <= known) return `${name} is cordoned`
+    if (story.notReadySince !== undefined && story.notReadySince <= known) return `${name} is not Ready`
+    if (story.beat.mono + SILENT_MS <= known) return `${name} is silent`
+    const etcdDown = mirror.etcdDownSince.get(name)
+    if (etcdDown !== undefined && etcdDown + SILENT_MS <= known) return `etcd on ${name} is down`
+    return undefined
+  }
+
+  return {
+    promise: '5 quorum',
+    checks: () => checks,
+    see(fact) {
+      if (fact.kind !== 'write') return []
+      const broken: string[] = []
+      for (const touch of touchesOf(fact.write, mirror)) {
+        if (touch.what !== 'cordon' && touch.what !== 'begin' && touch.what !== 'run') continue
+        const node = mirror.nodes.get(touch.node)
+        const plan = touch.plan === undefined ? undefined : mirror.plans.get(touch.plan)
+        const disruptive =
+          plan === undefined ||
+          plan.spec.cordon === true ||
+          plan.spec.drain !== undefined ||
+          /(rke2|k3s)-upgrade/.test(plan.spec.upgrade.image)
+        if (node === undefined || !isEtcd(node) || !disruptive) continue
+        checks += 1
+        const others = [...mirror.nodes.values()].filter((other) => isEtcd(other) && other.metadata.uid !== node.metadata.uid)
+        const total = others.length + 1
+        const causes = others
+          .map((other) => down(other, fact.write.mono, touch.what === 'cordon' ? CORDON_LOOKED_AGO_MS : LOOKED_AGO_MS))
+          .filter((cause) => cause !== undefined)
+        const needed = total >= 3 ? Math.floor(total / 2) + 1 : total - 1
+        if (others.length - causes.length < needed) {
+          broken.push(
+            `${touch.what} of etcd member ${touch.node}: ${others.length - causes.length} of ${total} remain, ${needed} are needed (${causes.join('; ')})`,
+          )
+        }
+      }
+      return broken
+    },
+  }
+}

@@ -1,0 +1,56 @@
+import { describe, expect, test } from '@jest/globals'
+import { limits } from '../../../src/simulation/checkers/limits.ts'
+import { story, working } from './story.ts'
+
+describe('promise 1', () => {
+  test('two nodes one after the other at concurrency 1 are fine', () => {
+    const s = story(limits)
+    s.node('a')
+    s.node('b')
+    s.plan('p')
+    s.claim('p', ['a'])
+    s.patchNode('a', { unschedulable: true, record: working('p') })
+    s.patchNode('a', { unschedulable: false, record: {} })
+    s.claim('p', ['b'])
+    s.patchNode('b', { unschedulable: true, record: working('p') })
+    expect(s.said).toEqual([])
+    expect(s.checker.checks()).toBe(2)
+  })
+
+  test('a second node in `applying` at concurrency 1 is caught at its first touch, not at the claim', () => {
+    const s = story(limits)
+    s.node('a')
+    s.node('b')
+    s.plan('p')
+    s.claim('p', ['a'])
+    s.claim('p', ['a', 'b'], 'drover-2')
+    s.patchNode('a', { unschedulable: true, record: working('p') })
+    expect(s.said).toEqual([])
+    s.patchNode('b', { unschedulable: true, record: working('p') }, 'drover-2')
+    expect(s.said).toEqual(['cordon of b for system-upgrade/p: 2 nodes in flight (a, b), concurrency 1'])
+  })
+
+  test('a node that left `applying` counts while its record holds live work', () => {
+    const s = story(limits)
+    s.node('a')
+    s.node('b')
+    s.plan('p')
+    s.claim('p', ['a'])
+    s.patchNode('a', { unschedulable: true, record: working('p') })
+    s.claim('p', ['b'])
+    s.job('j', { plan: 'p', node: 'b', parallelism: 1 })
+    expect(s.said).toHaveLength(1)
+  })
+
+  test('a concurrency that was lowered after the claim does not make the claim wrong', () => {
+    const s = story(limits)
+    s.node('a')
+    s.node('b')
+    s.plan('p', { concurrency: 2 })
+    s.claim('p', ['a', 'b'])
+    s.plan('p', { concurrency: 1 })
+    s.patchNode('a', { unschedulable: true, record: working('p') })
+    s.patchNode('b', { unschedulable: true, record: working('p') })
+    expect(s.said).toEqual([])
+  })
+})
