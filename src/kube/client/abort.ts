@@ -7,17 +7,8 @@ export function linkedController(signal: AbortSignal): { readonly controller: Ab
   return { controller, unlink: () => signal.removeEventListener('abort', follow) }
 }
 
-/** Resolves when the signal aborts; never rejects. `unlink` as above. */
-export function whenAborted(signal: AbortSignal): { readonly promise: Promise<void>; readonly unlink: () => void } {
-  let unlink = (): void => {}
-  const promise = new Promise<void>((resolve) => {
-    if (signal.aborted) {
-      resolve()
-      return
-    }
-    const listener = (): void => resolve()
-    signal.addEventListener('abort', listener, { once: true })
-    unlink = () => signal.removeEventListener('abort', listener)
-  })
-  return { promise, unlink }
+/** Resolves when the signal aborts; never rejects. For short-lived signals: the listener stays until then. */
+export async function whenAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }

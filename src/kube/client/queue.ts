@@ -104,7 +104,7 @@ export function createQueue({ clock, baseMs = 1_000, maxMs = 300_000 }: QueueOpt
     waiting.add(wakeUp)
     try {
       if (due !== undefined) await clock.sleep(Math.max(0, due - clock.mono()), controller.signal)
-      else await whenAborted(controller.signal).promise
+      else await whenAborted(controller.signal)
     } catch {
       // Woken early.
     } finally {
