@@ -149,7 +149,10 @@ function bindings(pattern: Node | undefined, into: Set<string>): void {
 }
 
 const list = (value: unknown): readonly Node[] => (Array.isArray(value) ? (value as Node[]) : [])
-const valueOf = (node: unknown): string => String((node as Node | null | undefined)?.['value'] ?? '')
+function valueOf(node: unknown): string {
+  const value = (node as Node | null | undefined)?.['value']
+  return typeof value === 'string' ? value : ''
+}
 
 function visit(node: Node, found: Found, declared: ReadonlySet<string>): void {
   switch (node.type) {
@@ -194,6 +197,7 @@ function visit(node: Node, found: Found, declared: ReadonlySet<string>): void {
     case 'Identifier':
       if (GLOBALS.includes(valueOf(node)) && !declared.has(valueOf(node))) found.uses.add(valueOf(node))
       break
+    default:
   }
   const { key, ...rest } = node
   for (const child of children(rest)) visit(child, found, declared)
