@@ -4,11 +4,17 @@
  */
 import type { EnvFromSource, EnvVar, LocalObjectReference, SecurityContext, Toleration } from 'kubernetes-types/core/v1.d.ts'
 import type { LabelSelector } from 'kubernetes-types/meta/v1.d.ts'
+import type { JsonObject } from '../base/json.ts'
 
 export interface Plan {
   readonly metadata: PlanMetadata
   readonly spec: PlanSpec
   readonly status: PlanStatus
+  /**
+   * The object as SUC's Go types would write it again, for the paths of the digest annotation; integers are exact.
+   * Kept only for Plans that carry that annotation.
+   */
+  readonly encoded?: JsonObject
 }
 
 export interface PlanMetadata {
@@ -23,6 +29,7 @@ export interface PlanMetadata {
   readonly annotations: Readonly<Record<string, string>>
 }
 
+/** Zero values (`''`, `0`, `false`, empty lists) of fields that SUC's types omit when empty are missing here. */
 export interface PlanSpec {
   /** Nodes worked on at once. SUC reads a missing value as 0: no node is ever taken. */
   readonly concurrency?: number
@@ -42,7 +49,7 @@ export interface PlanSpec {
   readonly cordon?: boolean
   readonly drain?: DrainSpec
   readonly imagePullSecrets?: readonly LocalObjectReference[]
-  /** Go duration string, e.g. `1m30s`; as given. */
+  /** A valid Go duration, normalised: `90s` reads as `1m30s`. May be negative. */
   readonly postCompleteDelay?: string
   readonly priorityClassName?: string
   readonly postCompleteLabels?: Readonly<Record<string, string>>

@@ -27,13 +27,15 @@ export function parseDuration(text: string): DurationResult {
     const [whole, fraction] = [number?.[1] ?? '', number?.[2] ?? '']
     if (whole === '' && fraction === '') return invalid
     rest = rest.slice(number?.[0].length ?? 0)
+    // Go refuses what overflows before it looks at the unit.
+    const count = whole.replace(/^0+(?=[0-9])/, '') || '0'
+    if (count.length > 19 || BigInt(count) > LIMIT) return invalid
     const name = /^[^.0-9]*/.exec(rest)?.[0] ?? ''
     if (name === '') return { ok: false, error: `time: missing unit in duration ${quote(text)}` }
     const unit = Object.hasOwn(UNITS, name) ? UNITS[name] : undefined
     if (unit === undefined) return { ok: false, error: `time: unknown unit ${quote(name)} in duration ${quote(text)}` }
     rest = rest.slice(name.length)
-    if (whole.length > 40) return invalid
-    total += BigInt(whole === '' ? '0' : whole) * unit + fractionOf(fraction, unit)
+    total += BigInt(count) * unit + fractionOf(fraction, unit)
     if (total > LIMIT) return invalid
   }
   if (negative) return { ok: true, ns: -total }

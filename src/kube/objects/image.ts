@@ -1,7 +1,7 @@
 /** Container image references: parts, and the short ("familiar") form, after the distribution project's grammar. */
 
 export interface ImageReference {
-  /** `docker.io` where the text names none. */
+  /** `docker.io` where the text names none; empty where the first element looks like a host and is none (`a_b.c/x`). */
   readonly domain: string
   /** With `library/` where docker.io implies it. */
   readonly path: string
@@ -15,7 +15,7 @@ const DOMAIN = `(?:${DOMAIN_PART}(?:\\.${DOMAIN_PART})*|\\[[a-fA-F0-9:]+\\])(?::
 const PATH_PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
 const TAG = '[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}'
 const DIGEST = '[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}'
-const REFERENCE = new RegExp(`^(${DOMAIN})/(${PATH_PART}(?:/${PATH_PART})*)(?::(${TAG}))?(?:@(${DIGEST}))?$`)
+const REFERENCE = new RegExp(`^(?:(${DOMAIN})/)?(${PATH_PART}(?:/${PATH_PART})*)(?::(${TAG}))?(?:@(${DIGEST}))?$`)
 const TAG_ONLY = new RegExp(`^${TAG}$`)
 /** Hex digits of the algorithms that registries use. */
 const DIGEST_LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 }
@@ -33,7 +33,8 @@ export function parseImage(text: string): ImageReference | undefined {
 
 /** As people write it: without `docker.io/` and `library/`. */
 export function familiarImage({ domain, path, tag, digest }: ImageReference): string {
-  const name = domain === 'docker.io' ? path.replace(/^library\/(?=[^/]+$)/, '') : `${domain}/${path}`
+  const short = domain === 'docker.io' ? path.replace(/^library\/(?=[^/]+$)/, '') : `${domain}/${path}`
+  const name = domain === '' ? path : short
   return `${name}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`
 }
 

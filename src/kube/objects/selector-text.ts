@@ -66,6 +66,9 @@ function takeOne(peek: () => Token, take: () => Token): Values {
 function takeList(peek: () => Token, take: () => Token): Values {
   const open = take()
   if (!isSymbol(open, '(')) return fail(`found '${open.text}' expected: '('`)
+  if (peek().kind !== 'word' && !isSymbol(peek(), ',') && !isSymbol(peek(), ')')) {
+    return fail(`found '${peek().text}', expected: ',', ')' or identifier`)
+  }
   const values = new Set<string>()
   let expectValue = true
   for (;;) {
