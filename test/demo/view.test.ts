@@ -81,6 +81,13 @@ describe('changes', () => {
     ])
   })
 
+  test('a Plan that becomes complete is a change', () => {
+    const complete = { conditions: [{ type: 'Complete', status: 'True' }] }
+    expect(changes(modelOf([plan('agent-plan', {})], [], planOf), modelOf([plan('agent-plan', complete)], [], planOf), 0)).toEqual([
+      '    0s  agent-plan: complete (target v1.33.5-rke2r1)',
+    ])
+  })
+
   test('since alone is no change', () => {
     const later = { nodeStatuses: [{ ...draining.nodeStatuses[0]!, since: '2026-01-01T00:00:30Z' }] }
     expect(changes(modelOf([plan('agent-plan', draining)], nodes, planOf), modelOf([plan('agent-plan', later)], nodes, planOf), 0)).toEqual(

@@ -23,7 +23,8 @@ export interface PlanRow {
   readonly target: string
   readonly done: number
   readonly selected: number
-  /** Reason and message of the leading condition, e.g. why nothing starts; empty when complete. */
+  readonly complete: boolean
+  /** Reason and message of the leading condition, e.g. why nothing starts; empty when complete, or when nobody has said anything. */
   readonly note: string
 }
 
@@ -146,6 +147,7 @@ function planRow(name: string, view: PlanView, rows: readonly NodeRow[]): PlanRo
     target: view.target,
     done: own.filter((row) => row.phase === 'Done').length,
     selected: own.length,
+    complete: view.complete,
     note: view.complete ? '' : view.note,
   }
 }

@@ -59,8 +59,10 @@ export function changes(before: Model | undefined, after: Model, elapsedMs: numb
   const stamp = duration(elapsedMs).padStart(6)
   const plans = after.plans.flatMap((plan) => {
     const old = before?.plans.find((one) => one.name === plan.name)
-    if (old !== undefined && old.note === plan.note && old.target === plan.target) return []
-    return [`${stamp}  ${plan.name}: ${plan.note === '' ? 'complete' : plan.note}${plan.target === '' ? '' : ` (target ${plan.target})`}`]
+    if (old !== undefined && old.note === plan.note && old.complete === plan.complete && old.target === plan.target) return []
+    return [
+      `${stamp}  ${plan.name}: ${plan.complete ? 'complete' : plan.note === '' ? 'no word yet' : plan.note}${plan.target === '' ? '' : ` (target ${plan.target})`}`,
+    ]
   })
   const nodes = after.nodes.flatMap((row) => {
     const old = before?.nodes.find((one) => one.name === row.name)
