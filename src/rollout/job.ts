@@ -1,0 +1,51 @@
+/** The Job that upgrades one node. */
+import type { Job } from 'kubernetes-types/batch/v1.d.ts'
+import { ANNOTATION_ATTEMPT } from '../api/names.ts'
+import { type Attempt, attemptMark } from './attempt.ts'
+import type { JobInput } from './job-input.ts'
+import { jobName } from './names.ts'
+import { ownedBySUC, withApplied } from './objectset.ts'
+import { type JobResult, jobOf, sucInitContainers, sucJob } from './suc-job.ts'
+
+/** The name that SUC gives the Job too, so that the two cannot both upgrade a node. */
+export function applyJobName(planName: string, nodeName: string, latestHash: string): string {
+  return jobName('apply', planName, nodeName, latestHash)
+}
+
+export type ApplyJobInput = JobInput & ({ readonly mode: 'strict' } | { readonly mode: 'native'; readonly attempt: Attempt })
+
+/**
+ * The apply Job, always born paused (parallelism 0). Strict: SUC's object, as its apply library sends it. Native: the same name, labels and
+ * pod, but without init containers, since Drover prepares, cordons and drains itself; without an ownerReference, so that deleting the Plan
+ * does not kill an upgrade half-way; and marked with the attempt. Only strict fails: on a Windows node without a kubectl image for it.
+ */
+export function applyJob(input: ApplyJobInput): JobResult {
+  if (input.mode === 'native') return { ok: true, job: nativeJob(input, input.attempt) }
+  const made = sucJob(input)
+  if (!made.ok) return made
+  const sucs = ownedBySUC(paused(made.job), input.plan, input.settings.name)
+  return { ok: true, job: withApplied(sucs, sucs, input.plan, input.settings.name) }
+}
+
+function nativeJob(input: JobInput, attempt: Attempt): Job {
+  const { plan, settings } = input
+  const bare = marked(jobOf(input, { mode: 'native', parallelism: 0, initContainers: [] }), attempt)
+  const sucs = jobOf(input, { mode: 'strict', parallelism: 0, initContainers: sucInitContainers(input) })
+  return withApplied(bare, ownedBySUC(sucs, plan, settings.name), plan, settings.name)
+}
+
+/** The Job and its pods with `drover.io/attempt`; the pods' scripts read it from the pod info. */
+export function marked(job: Job, attempt: Attempt): Job {
+  const mark = { [ANNOTATION_ATTEMPT]: attemptMark(attempt) }
+  const { metadata, spec } = job
+  if (spec === undefined) return job
+  const template = {
+    ...spec.template,
+    metadata: { ...spec.template.metadata, annotations: { ...spec.template.metadata?.annotations, ...mark } },
+  }
+  return { ...job, metadata: { ...metadata, annotations: { ...metadata?.annotations, ...mark } }, spec: { ...spec, template } }
+}
+
+function paused(job: Job): Job {
+  return job.spec === undefined ? job : { ...job, spec: { ...job.spec, parallelism: 0 } }
+}
