@@ -1,0 +1,154 @@
+import type { Request } from '../base/process.ts'
+
+/** Verbs on one kind of resource that the controller needs. The manifests grant exactly this table, which a test keeps so. */
+export interface Permission {
+  /** API group; empty = core. */
+  readonly group: string
+  /** Plural, with `/subresource` where one is meant. */
+  readonly resource: string
+  readonly verbs: readonly Verb[]
+  /** The namespace in which it is needed; undefined = in all of them, or for what has none. */
+  readonly namespace?: string
+  /** Only objects of these names. */
+  readonly names?: readonly string[]
+  /** What does not work without it. */
+  readonly why: string
+}
+
+export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete'
+
+/** Where kubelets renew their Leases. */
+const NODE_LEASES = 'kube-node-lease'
+
+/**
+ * All that the controller may ask of the API server.
+ * @param own its namespace, that of the Plans it acts on
+ * @param lease the name of its Lease
+ */
+export function neededPermissions(own: string, lease: string): readonly Permission[] {
+  return [
+    {
+      group: 'upgrade.cattle.io',
+      resource: 'plans',
+      verbs: ['get', 'list', 'watch'],
+      why: 'reading Plans; slots are counted over all namespaces',
+    },
+    {
+      group: 'upgrade.cattle.io',
+      resource: 'plans',
+      verbs: ['patch'],
+      namespace: own,
+      why: "remembering a rollout in the Plan's annotation",
+    },
+    {
+      group: 'upgrade.cattle.io',
+      resource: 'plans/status',
+      verbs: ['patch', 'update'],
+      namespace: own,
+      why: 'claiming nodes and reporting',
+    },
+    { group: '', resource: 'nodes', verbs: ['get', 'list', 'watch', 'patch'], why: 'choosing, cordoning and labelling nodes' },
+    {
+      group: '',
+      resource: 'namespaces',
+      verbs: ['get', 'list', 'watch'],
+      why: 'the kill switch, and the cluster id that channels are told',
+    },
+    { group: '', resource: 'pods', verbs: ['get', 'list', 'delete'], why: 'draining nodes' },
+    { group: '', resource: 'pods/eviction', verbs: ['create'], why: 'draining nodes' },
+    { group: 'apps', resource: 'daemonsets', verbs: ['get'], why: 'draining nodes: pods of a DaemonSet that is gone need force' },
+    { group: 'policy', resource: 'poddisruptionbudgets', verbs: ['list'], why: 'forecasting drains and naming what blocks them' },
+    { group: '', resource: 'pods', verbs: ['create', 'watch'], namespace: own, why: 'pulling images ahead and trying apply pods' },
+    { group: '', resource: 'pods/log', verbs: ['get'], namespace: own, why: 'keeping the last lines of a failed upgrade' },
+    {
+      group: 'batch',
+      resource: 'jobs',
+      verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
+      namespace: own,
+      why: 'running upgrades',
+    },
+    {
+      group: '',
+      resource: 'secrets',
+      verbs: ['get', 'list', 'watch'],
+      namespace: own,
+      why: "following the Plans' Secrets; only those named in a Plan are read whole",
+    },
+    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['create'], namespace: own, why: 'electing a leader' },
+    {
+      group: 'coordination.k8s.io',
+      resource: 'leases',
+      verbs: ['get', 'update'],
+      namespace: own,
+      names: [lease],
+      why: 'electing a leader',
+    },
+    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], namespace: NODE_LEASES, why: "seeing a node's heartbeat" },
+    { group: '', resource: 'events', verbs: ['create', 'patch'], why: 'events on Plans and nodes' },
+    { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['create'], why: 'installing the CRD at start' },
+    {
+      group: 'apiextensions.k8s.io',
+      resource: 'customresourcedefinitions',
+      verbs: ['get', 'patch'],
+      names: ['plans.upgrade.cattle.io'],
+      why: 'keeping the CRD up to date at start',
+    },
+    { group: 'authorization.k8s.io', resource: 'selfsubjectaccessreviews', verbs: ['create'], why: 'checking these permissions at start' },
+  ]
+}
+
+/** What a request asks for, as the API server's authorizer sees it. */
+export interface Access {
+  readonly verb: Verb
+  readonly group: string
+  readonly resource: string
+  readonly namespace?: string
+  readonly name?: string
+}
+
+/** The access that a request needs; undefined when it is about no resource (`/version`). */
+export function accessOf(request: Pick<Request, 'method' | 'path' | 'query'>): Access | undefined {
+  const parts = request.path.split('/').filter((part) => part !== '')
+  const core = parts[0] === 'api'
+  if (!core && parts[0] !== 'apis') return undefined
+  const group = core ? '' : (parts[1] ?? '')
+  const rest = parts.slice(core ? 2 : 3)
+  const namespaced = rest[0] === 'namespaces' && rest.length > 2
+  const [plural, name, subresource] = namespaced ? rest.slice(2) : rest
+  if (plural === undefined) return undefined
+  return {
+    verb: verbOf(request, name),
+    group,
+    resource: subresource === undefined ? plural : `${plural}/${subresource}`,
+    ...(namespaced ? { namespace: rest[1] ?? '' } : {}),
+    ...(name === undefined ? {} : { name }),
+  }
+}
+
+function verbOf(request: Pick<Request, 'method' | 'query'>, name: string | undefined): Verb {
+  switch (request.method) {
+    case 'GET':
+      if (request.query?.['watch'] === 'true' || request.query?.['watch'] === '1') return 'watch'
+      return name === undefined ? 'list' : 'get'
+    case 'POST':
+      return 'create'
+    case 'PUT':
+      return 'update'
+    case 'PATCH':
+      return 'patch'
+    case 'DELETE':
+      return 'delete'
+  }
+}
+
+/** Whether the permissions cover an access. */
+export function permits(permissions: readonly Permission[], access: Access): boolean {
+  return permissions.some(
+    (permission) =>
+      permission.group === access.group &&
+      permission.resource === access.resource &&
+      permission.verbs.includes(access.verb) &&
+      (permission.namespace === undefined || permission.namespace === access.namespace) &&
+      (permission.names === undefined || (access.name !== undefined && permission.names.includes(access.name))),
+  )
+}
