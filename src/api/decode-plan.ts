@@ -46,10 +46,10 @@ function encode(raw: JsonObject, spec: Json): JsonObject {
 }
 
 /** Every field of ObjectMeta; all are omitted when empty. */
-const OBJECT_META = [
-  ...['name', 'generateName', 'namespace', 'selfLink', 'uid', 'resourceVersion', 'generation', 'creationTimestamp', 'deletionTimestamp'],
-  ...['deletionGracePeriodSeconds', 'labels', 'annotations', 'ownerReferences', 'finalizers', 'managedFields'],
-]
+const OBJECT_META = (
+  'name generateName namespace selfLink uid resourceVersion generation creationTimestamp deletionTimestamp ' +
+  'deletionGracePeriodSeconds labels annotations ownerReferences finalizers managedFields'
+).split(' ')
 
 function encodeMetadata(metadata: JsonObject): JsonObject {
   const entries = OBJECT_META.map((key) => [key, metadata[key]] as const)
@@ -62,9 +62,9 @@ function isEmpty(value: Json | undefined): boolean {
 }
 
 function toMetadata(metadata: z.output<typeof planMetadataSchema>): PlanMetadata {
-  const { name, namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp, labels, annotations } = metadata
+  const { creationTimestamp, deletionTimestamp, labels, annotations, ...plain } = metadata
   return {
-    ...{ name, namespace, uid, resourceVersion, generation },
+    ...plain,
     ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
     ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
     labels: labels ?? {},

@@ -195,7 +195,6 @@ export const planMetadataSchema = object({
   deletionTimestamp: omitText,
   labels: omitMap,
   annotations: omitMap,
-  finalizers: omitList(keptText),
 })
 
 /** A word for the JSON type; never the value itself, which may be a secret in the wrong place. */

@@ -1,0 +1,56 @@
+/** Pieces of structural OpenAPI schemas, as CustomResourceDefinitions hold them. */
+
+import type { Json } from '../base/json.ts'
+
+/** Of the keywords only those that we use. A type, not an interface, so that it may stand where JSON is asked for. */
+export type Schema = {
+  readonly type?: 'string' | 'boolean' | 'integer' | 'object' | 'array'
+  readonly description?: string
+  readonly format?: 'int32' | 'int64'
+  readonly default?: Json
+  readonly enum?: readonly string[]
+  readonly pattern?: string
+  readonly minItems?: number
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly additionalProperties?: Schema
+  readonly items?: Schema
+  readonly anyOf?: readonly Schema[]
+  readonly 'x-kubernetes-int-or-string'?: true
+  readonly 'x-kubernetes-list-type'?: 'atomic' | 'map'
+  readonly 'x-kubernetes-list-map-keys'?: readonly string[]
+  readonly 'x-kubernetes-map-type'?: 'atomic'
+}
+
+const described = (description: string): Schema => (description === '' ? {} : { description })
+
+export const text = (description = '', more: Schema = {}): Schema => ({ type: 'string', ...described(description), ...more })
+export const flag = (description = '', more: Schema = {}): Schema => ({ type: 'boolean', ...described(description), ...more })
+export const integer = (description = '', format?: 'int32' | 'int64'): Schema => ({
+  type: 'integer',
+  ...described(description),
+  ...(format === undefined ? {} : { format }),
+})
+export const intOrText = (description: string, more: Schema = {}): Schema => ({
+  ...described(description),
+  anyOf: [{ type: 'integer' }, { type: 'string' }],
+  'x-kubernetes-int-or-string': true,
+  ...more,
+})
+export const list = (description: string, items: Schema, more: Schema = {}): Schema => ({
+  type: 'array',
+  ...described(description),
+  items,
+  ...more,
+})
+export const atomicList = (description: string, items: Schema): Schema => list(description, items, { 'x-kubernetes-list-type': 'atomic' })
+export const textMap = (description: string): Schema => ({ type: 'object', ...described(description), additionalProperties: text() })
+export const object = (description: string, properties: Readonly<Record<string, Schema>>, more: Schema = {}): Schema => ({
+  type: 'object',
+  ...described(description),
+  properties,
+  ...more,
+})
+/** Replaced as a whole by server-side apply. */
+export const atomicObject = (description: string, properties: Readonly<Record<string, Schema>>, more: Schema = {}): Schema =>
+  object(description, properties, { ...more, 'x-kubernetes-map-type': 'atomic' })

@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from '@jest/globals'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import type { JsonObject } from '../../src/base/json.ts'
+import { planCRD } from '../../src/api/crd.ts'
+import { planSpecSchema, planStatusSchema } from '../../src/api/plan-schema.ts'
+
+type Tree = { [key: string]: unknown }
+
+const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
+const version = planCRD.spec.versions[0]
+const schemaOf = (part: 'spec' | 'status'): Tree => version.schema.openAPIV3Schema.properties?.[part] as Tree
+
+test('the file in crds/ is the object that the controller installs', () => {
+  const installed: JsonObject = planCRD
+  expect(parse(read('../../crds/upgrade.cattle.io_plans.yaml'))).toEqual(JSON.parse(JSON.stringify(installed)))
+})
+
+test("without our additions the schema is SUC's", () => {
+  const suc = JSON.parse(read('../vectors/suc/suc-crd.json')) as Tree
+  const ours = withoutDescriptions(JSON.parse(JSON.stringify(planCRD)) as Tree) as Tree
+  const ourVersion = ((ours['spec'] as Tree)['versions'] as Tree[])[0] as Tree
+  const columns = ourVersion['additionalPrinterColumns'] as { name: string }[]
+  ourVersion['additionalPrinterColumns'] = columns.filter(({ name }) => name !== 'Done' && name !== 'Selected')
+  const status = (((ourVersion['schema'] as Tree)['openAPIV3Schema'] as Tree)['properties'] as Tree)['status'] as Tree
+  delete status['default']
+  for (const added of ['observedGeneration', 'nodeCounts', 'nodeStatuses']) {
+    expect(Object.hasOwn(status['properties'] as Tree, added)).toBe(true)
+    delete (status['properties'] as Tree)[added]
+  }
+  expect(ours['spec']).toEqual(suc['spec'])
+  expect(columns).toHaveLength(8)
+})
+
+test('every field has a description', () => {
+  const bare: string[] = []
+  const visit = (node: Tree, path: string): void => {
+    for (const [name, member] of Object.entries((node['properties'] ?? {}) as Tree)) {
+      const field = member as Tree
+      if (typeof field['description'] !== 'string' && name !== 'metadata') bare.push(`${path}.${name}`)
+      visit(field, `${path}.${name}`)
+      if (field['items'] !== undefined) visit(field['items'] as Tree, `${path}.${name}[]`)
+    }
+  }
+  visit(version.schema.openAPIV3Schema as unknown as Tree, '')
+  expect(bare).toEqual([])
+})
+
+describe('CRD and reader agree', () => {
+  const jsonSchema = (schema: z.ZodType): Tree => z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any', reused: 'inline' }) as Tree
+
+  test.each([
+    ['spec', planSpecSchema],
+    ['status', planStatusSchema],
+  ] as const)('on the fields of %s and their types', (part, schema) => {
+    const ours = outline(schemaOf(part), part)
+    expect(ours.length).toBeGreaterThan(part === 'spec' ? 150 : 15)
+    expect(outline(jsonSchema(schema), part)).toEqual(ours)
+  })
+})
+
+/** `path: kinds of value`, one for each field, sorted. Integers stand for themselves and for bigints; null is left out. */
+function outline(node: Tree, path: string): string[] {
+  const lines: string[] = []
+  const kinds = new Set<string>()
+  const visit = (schema: Tree): void => {
+    for (const alternative of (schema['anyOf'] ?? []) as Tree[]) visit(alternative)
+    for (const type of [schema['type']].flat()) if (typeof type === 'string' && type !== 'null') kinds.add(type)
+    for (const [name, member] of Object.entries((schema['properties'] ?? {}) as Tree))
+      lines.push(...outline(member as Tree, `${path}.${name}`))
+    if (schema['items'] !== undefined) lines.push(...outline(schema['items'] as Tree, `${path}[]`))
+    const values = schema['additionalProperties']
+    if (typeof values === 'object' && values !== null) lines.push(...outline(values as Tree, `${path}{}`))
+  }
+  visit(node)
+  return [...new Set([`${path}: ${[...kinds].sort().join('|')}`, ...lines])].sort()
+}
+
+function withoutDescriptions(value: unknown, inProperties = false): unknown {
+  if (Array.isArray(value)) return value.map((element) => withoutDescriptions(element))
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).filter(([key]) => inProperties || key !== 'description')
+  return Object.fromEntries(entries.map(([key, member]) => [key, withoutDescriptions(member, key === 'properties' && !inProperties)]))
+}
