@@ -1,0 +1,135 @@
+import type { Pod } from 'kubernetes-types/core/v1.d.ts'
+import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
+import { formatTime } from '../../base/clock.ts'
+import { BUDGETS, controllerOf, isTrue, keyOf, type Stored } from '../kinds.ts'
+import { selects } from './matching.ts'
+import { isOver, type World } from './world.ts'
+
+/** An eviction that was granted, and whose pod is not seen to go, counts no longer after this (source: kube disruption controller). */
+const DELETION_TIMEOUT_MS = 120_000
+
+/** Keeps the status of PodDisruptionBudgets, by which the API server grants evictions. */
+export function startDisruption(world: World): void {
+  const { client, pods, budgets, replicaSets, deployments } = world
+  const queue = world.queue('disruption', reconcile)
+  budgets.onChange(({ before, after }) => {
+    if (after !== undefined && before?.spec === after.spec && before?.status === after.status) return
+    queue.add(keyOf(after ?? before ?? {}))
+  })
+  pods.onChange(({ before, after }) => {
+    for (const budget of budgets.by('namespace', (after ?? before)?.metadata.namespace ?? '')) {
+      const { selector } = budget.spec ?? {}
+      if ((after !== undefined && covers(selector, after)) || (before !== undefined && covers(selector, before))) queue.add(keyOf(budget))
+    }
+  })
+  replicaSets.onChange(({ before, after }) => {
+    if (before?.spec?.replicas === after?.spec?.replicas) return
+    for (const budget of budgets.by('namespace', (after ?? before)?.metadata.namespace ?? '')) queue.add(keyOf(budget))
+  })
+
+  async function reconcile(key: string): Promise<number | undefined> {
+    const budget = budgets.get(key)
+    if (budget === undefined) return undefined
+    const covered = pods
+      .by('namespace', budget.metadata.namespace ?? '')
+      .filter((pod) => !isOver(pod) && covers(budget.spec?.selector, pod))
+    const now = client.clock.wall()
+    const disrupted: Record<string, string> = {}
+    let waitMs: number | undefined
+    for (const [name, at] of Object.entries(budget.status?.disruptedPods ?? {})) {
+      const pod = pods.get(`${budget.metadata.namespace ?? ''}/${name}`)
+      const left = Date.parse(at) + DELETION_TIMEOUT_MS - now
+      if (pod === undefined || pod.metadata.deletionTimestamp !== undefined || left <= 0) continue
+      disrupted[name] = at
+      waitMs = Math.min(waitMs ?? left, left)
+    }
+    const healthy = covered.filter(
+      (pod) =>
+        pod.metadata.deletionTimestamp === undefined &&
+        disrupted[pod.metadata.name] === undefined &&
+        isTrue(pod.status?.conditions, 'Ready'),
+    ).length
+    const { expected, desired } = wants(budget, covered)
+    const allowed = expected === 0 ? 0 : Math.max(0, healthy - desired)
+    const status = {
+      observedGeneration: budget.metadata.generation ?? 1,
+      currentHealthy: healthy,
+      desiredHealthy: desired,
+      expectedPods: expected,
+      disruptionsAllowed: allowed,
+    }
+    const before = budget.status
+    const gone = Object.keys(before?.disruptedPods ?? {}).filter((name) => disrupted[name] === undefined)
+    const same = Object.entries(status).every(([field, value]) => before?.[field as keyof typeof status] === value)
+    if (same && gone.length === 0) return waitMs
+    const condition = {
+      type: 'DisruptionAllowed',
+      status: allowed > 0 ? 'True' : 'False',
+      reason: allowed > 0 ? 'SufficientPods' : 'InsufficientPods',
+      message: '',
+      observedGeneration: status.observedGeneration,
+      lastTransitionTime: formatTime(now),
+    }
+    const answer = await client.patch<PodDisruptionBudget>(
+      BUDGETS,
+      budget.metadata.namespace,
+      budget.metadata.name,
+      // The version keeps an eviction granted meanwhile from being forgotten.
+      {
+        metadata: { uid: budget.metadata.uid, resourceVersion: budget.metadata.resourceVersion },
+        status: { ...status, disruptedPods: Object.fromEntries(gone.map((name) => [name, null])), conditions: [condition] },
+      },
+      { subresource: 'status' },
+    )
+    if (answer.ok) budgets.learn(answer.object)
+    else if (answer.status === 409) throw new Error('budget changed meanwhile')
+    return waitMs
+  }
+
+  /** How many pods there should be, and how many must stay healthy. Percentages and maxUnavailable count the owners' scale. */
+  function wants(
+    budget: Stored<PodDisruptionBudget>,
+    covered: readonly Stored<Pod>[],
+  ): { readonly expected: number; readonly desired: number } {
+    const { minAvailable, maxUnavailable } = budget.spec ?? {}
+    if (maxUnavailable !== undefined) {
+      const expected = scaleOf(covered)
+      return { expected, desired: Math.max(0, expected - scaled(maxUnavailable, expected)) }
+    }
+    if (typeof minAvailable === 'string' && minAvailable.endsWith('%')) {
+      const expected = scaleOf(covered)
+      return { expected, desired: scaled(minAvailable, expected) }
+    }
+    return { expected: covered.length, desired: Number(minAvailable ?? 1) }
+  }
+
+  function scaleOf(covered: readonly Stored<Pod>[]): number {
+    const owners = new Map<string, number>()
+    let bare = 0
+    for (const pod of covered) {
+      const owner = controllerOf(pod)
+      if (owner === undefined) bare++
+      else if (!owners.has(owner.uid)) owners.set(owner.uid, replicasOf(pod.metadata.namespace ?? '', owner))
+    }
+    return [...owners.values()].reduce((sum, replicas) => sum + replicas, bare)
+  }
+
+  function replicasOf(namespace: string, owner: { readonly kind: string; readonly name: string; readonly uid: string }): number {
+    if (owner.kind !== 'ReplicaSet') return pods.by('owner', owner.uid).length
+    const set = replicaSets.get(`${namespace}/${owner.name}`)
+    const above = set === undefined ? undefined : controllerOf(set)
+    const deployment = above?.kind === 'Deployment' ? deployments.get(`${namespace}/${above.name}`) : undefined
+    return deployment?.spec?.replicas ?? set?.spec?.replicas ?? 0
+  }
+}
+
+/** In policy/v1 an empty selector covers every pod of the namespace, a missing one none. */
+function covers(selector: Parameters<typeof selects>[0], pod: Stored<Pod>): boolean {
+  return selects(selector, pod.metadata.labels)
+}
+
+/** A number, or a percentage of `total` rounded up, as the disruption controller rounds both fields. */
+function scaled(value: number | string, total: number): number {
+  if (typeof value === 'string' && value.endsWith('%')) return Math.ceil((Number.parseInt(value, 10) * total) / 100)
+  return Number(value)
+}
