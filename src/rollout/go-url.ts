@@ -5,45 +5,46 @@
 import { goQuote } from '../kube/objects/go-quote.ts'
 
 export interface GoURL {
-  readonly scheme: string
+  readonly hasScheme: boolean
   /** `mailto:x`: a scheme whose rest does not begin with a slash; there is no path then. */
   readonly opaque: boolean
   readonly authority: string | undefined
   /** As written, escapes and all. */
   readonly path: string
-  readonly hasQuery: boolean
 }
 
 export type GoURLResult = { readonly ok: true; readonly url: GoURL } | { readonly ok: false; readonly error: string }
 
 export function parseGoURL(text: string): GoURLResult {
-  const fail = (cause: string): GoURLResult => ({ ok: false, error: `parse ${goQuote(text)}: ${cause}` })
-  if (hasControlCharacter(text)) return fail('net/url: invalid control character in URL')
-  const [beforeFragment, fragment] = cut(text, '#')
-  const badFragment = badEscape(fragment ?? '')
-  if (text.startsWith(':')) return fail('missing protocol scheme')
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(beforeFragment)?.[1] ?? ''
-  const afterScheme = scheme === '' ? beforeFragment : beforeFragment.slice(scheme.length + 1)
-  const [rest, query] = cut(afterScheme, '?')
-  const hasQuery = query !== undefined
+  const [withoutFragment, fragment = ''] = cut(text, '#')
+  const parsed = parseParts(withoutFragment)
+  if (typeof parsed === 'string') return { ok: false, error: `parse ${goQuote(withoutFragment)}: ${parsed}` }
+  const bad = hasControlCharacter(fragment) ? 'net/url: invalid control character in URL' : badEscape(fragment)
+  return bad === undefined ? { ok: true, url: parsed } : { ok: false, error: `parse ${goQuote(text)}: ${bad}` }
+}
+
+/** The URL, or what is wrong with it. */
+function parseParts(text: string): GoURL | string {
+  if (hasControlCharacter(text)) return 'net/url: invalid control character in URL'
+  if (text.startsWith(':')) return 'missing protocol scheme'
+  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1] ?? ''
+  const [rest] = cut(scheme === '' ? text : text.slice(scheme.length + 1), '?')
+  const hasScheme = scheme !== ''
   if (!rest.startsWith('/')) {
-    if (scheme !== '') return { ok: true, url: { scheme: scheme.toLowerCase(), opaque: true, authority: undefined, path: '', hasQuery } }
-    if ((rest.split('/', 1)[0] ?? '').includes(':')) return fail('first path segment in URL cannot contain colon')
+    if (hasScheme) return { hasScheme, opaque: true, authority: undefined, path: '' }
+    if ((rest.split('/', 1)[0] ?? '').includes(':')) return 'first path segment in URL cannot contain colon'
   }
-  const hasAuthority = rest.startsWith('//') && (scheme !== '' || !rest.startsWith('///'))
+  const hasAuthority = rest.startsWith('//') && (hasScheme || !rest.startsWith('///'))
   const authority = hasAuthority ? (rest.slice(2).split('/', 1)[0] ?? '') : undefined
-  const fault = authority === undefined ? undefined : authorityFault(authority)
-  if (fault !== undefined) return fail(fault)
   const path = authority === undefined ? rest : rest.slice(2 + authority.length)
-  const bad = badEscape(path) ?? badFragment
-  if (bad !== undefined) return fail(bad)
-  return { ok: true, url: { scheme: scheme.toLowerCase(), opaque: false, authority, path, hasQuery } }
+  const fault = (authority === undefined ? undefined : authorityFault(authority)) ?? badEscape(path)
+  return fault ?? { hasScheme, opaque: false, authority, path }
 }
 
 /** Path of `reference` as seen from `base`, unescaped: RFC 3986 §5.2. */
 export function resolvedPath(base: GoURL, reference: GoURL): string {
   if (reference.opaque) return ''
-  const own = reference.scheme !== '' || (reference.authority ?? '') !== ''
+  const own = reference.hasScheme || (reference.authority ?? '') !== ''
   return unescapeText(removeDots(own ? reference.path : merge(base.path, reference.path)))
 }
 
@@ -93,18 +94,23 @@ function authorityFault(authority: string): string | undefined {
 
 function hostFault(host: string): string | undefined {
   const bracket = host.startsWith('[') ? host.lastIndexOf(']') : -1
+  if (host.lastIndexOf('[') > 0) return 'invalid IP-literal'
   if (host.startsWith('[') && bracket < 0) return "missing ']' in host"
-  const port = bracket >= 0 ? host.slice(bracket + 1) : /:.*$/.exec(host)?.[0]
+  const port = bracket >= 0 ? host.slice(bracket + 1) : /:[^:]*$/.exec(host)?.[0]
   if (port !== undefined && !/^(?::\d*)?$/.test(port)) return `invalid port ${goQuote(port)} after host`
-  const escape = /%(?![0-9A-Fa-f]{2})[^]{0,2}/.exec(host)?.[0]
-  if (escape !== undefined) return `invalid URL escape ${goQuote(escape)}`
-  const odd = /[\s"<>\\^`{|}]/.exec(host)?.[0]
+  // Of ASCII only the percent sign itself may be escaped in a host (RFC 6874).
+  const escape = badEscape(host) ?? wrongEscape(/%(?!25)[0-7][0-9A-Fa-f]/.exec(host)?.[0])
+  if (escape !== undefined) return escape
+  const odd = /[^A-Za-z0-9\-_.~!$&'()*+,;=:[\]<>"%\u0080-\uffff]/.exec(host)?.[0]
   return odd === undefined ? undefined : `invalid character ${goQuote(odd)} in host name`
 }
 
 function badEscape(text: string): string | undefined {
-  const bad = /%(?![0-9A-Fa-f]{2})[^]{0,2}/.exec(text)?.[0]
-  return bad === undefined ? undefined : `invalid URL escape ${goQuote(bad)}`
+  return wrongEscape(/%(?![0-9A-Fa-f]{2})[^]{0,2}/.exec(text)?.[0])
+}
+
+function wrongEscape(escape: string | undefined): string | undefined {
+  return escape === undefined ? undefined : `invalid URL escape ${goQuote(escape)}`
 }
 
 function unescapeText(text: string): string {
