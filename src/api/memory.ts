@@ -1,0 +1,44 @@
+/**
+ * The rollout memory: what Drover remembers about a Plan, as one JSON annotation on it and the only thing it writes there (design §3).
+ * Tolerant like the node record: unknown keys survive, an unreadable text is never overwritten.
+ */
+import { z } from 'zod'
+
+const memory = z.looseObject({
+  v: z.literal(1),
+  /** Hostnames found in `status.applying` before our first claim: SUC's, to be finished rather than withdrawn (design §4.9). */
+  adopt: z.array(z.string()).optional(),
+  /** What the channel said: the version in force, and one that waits for agreement. Times are milliseconds since the epoch. */
+  channel: z
+    .looseObject({
+      url: z.string(),
+      version: z.string().optional(),
+      candidate: z.string().optional(),
+      candidateSince: z.number().optional(),
+    })
+    .optional(),
+})
+
+export type RolloutMemory = Readonly<z.infer<typeof memory>>
+
+export type ParsedMemory =
+  | { readonly ok: true; readonly memory: RolloutMemory | undefined }
+  | { readonly ok: false; readonly error: string }
+
+/** Reads the annotation's text; absent = nothing remembered yet. */
+export function parseMemory(text: string | undefined): ParsedMemory {
+  if (text === undefined) return { ok: true, memory: undefined }
+  let raw: unknown
+  try {
+    raw = JSON.parse(text)
+  } catch {
+    return { ok: false, error: 'not JSON' }
+  }
+  const parsed = memory.safeParse(raw)
+  if (!parsed.success) return { ok: false, error: z.prettifyError(parsed.error).replaceAll('\n', ' ') }
+  return { ok: true, memory: parsed.data }
+}
+
+export function formatMemory(value: RolloutMemory): string {
+  return JSON.stringify(value)
+}

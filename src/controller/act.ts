@@ -1,0 +1,299 @@
+/** Carries out the steps of a decision. Each write carries its precondition; a failure ends only its step, which is tried again after a backoff. */
+import { ANNOTATION_MEMORY, ANNOTATION_RECORD, FIELD_MANAGER, LABEL_IN_FLIGHT, PLAN_PATH_PREFIX } from '../api/names.ts'
+import { formatMemory } from '../api/memory.ts'
+import { formatRecord } from '../api/record.ts'
+import { DroverError, messageOf } from '../base/errors.ts'
+import type { JsonObject } from '../base/json.ts'
+import type { Process } from '../base/process.ts'
+import { ApiError, isConflict, isNotFound } from '../kube/client/api-error.ts'
+import { type Backoff, createBackoff } from '../kube/client/backoff.ts'
+import type { Client } from '../kube/client/client.ts'
+import type { EventRecorder } from '../kube/client/events.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import type { Action, Step } from '../rollout/world.ts'
+import type { Caches } from './caches.ts'
+import type { Confirm } from './confirm.ts'
+import type { Memory } from './memory.ts'
+
+/** Steps carried out at once. */
+const STEPS = 32
+/** After a conflict the cache only needs to catch up. */
+const CONFLICT_RETRY_MS = 250
+const HELD_RETRY_MS = 10_000
+/** Below the time between the renew deadline and the Lease's duration: a write cannot outlive our leadership by much. */
+const WRITE_TIMEOUT_MS = 15_000
+
+export interface Act {
+  /** Starts the steps whose subject is free and not backing off; `ended` is called after each. Returns when the next backoff ends. */
+  start(steps: readonly Step[]): number | undefined
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>
+}
+
+/** The step stops here: a check found a hold. */
+class Held extends DroverError {
+  constructor(message: string) {
+    super('Held', message, { retry: 'backoff' })
+  }
+}
+
+export interface ActOptions {
+  readonly process: Process
+  readonly client: Client
+  readonly caches: Caches
+  readonly memory: Memory
+  readonly events: EventRecorder
+  readonly metrics: Metrics
+  readonly confirm: Confirm
+  readonly leading: () => boolean
+  readonly ended: () => void
+}
+
+export function createAct({ process, client, caches, memory, events, metrics, confirm, leading, ended }: ActOptions): Act {
+  const { clock, log, random } = process
+  const busy = new Set<string>()
+  const backoffs = new Map<string, { backoff: Backoff; until: number }>()
+  let idle: (() => void)[] = []
+
+  async function patchNode(action: Extract<Action, { do: 'patchNode' | 'labelNode' }>): Promise<void> {
+    const working = action.do === 'patchNode' ? { [LABEL_IN_FLIGHT]: action.record.work === undefined ? null : 'true' } : {}
+    const patch = {
+      metadata: {
+        uid: action.uid,
+        resourceVersion: action.resourceVersion,
+        labels: { ...action.labels, ...working },
+        ...(action.do === 'patchNode' ? { annotations: { [ANNOTATION_RECORD]: formatRecord(action.record) } } : {}),
+      },
+      ...(action.do === 'patchNode' && action.unschedulable !== undefined
+        ? { spec: { unschedulable: action.unschedulable ? true : null } }
+        : {}),
+    }
+    const node = await client.mergePatch(`/api/v1/nodes/${action.node}`, patch, {
+      fieldManager: FIELD_MANAGER,
+      timeoutMs: WRITE_TIMEOUT_MS,
+    })
+    caches.nodes.wrote(node)
+  }
+
+  async function writeStatus(action: Extract<Action, { do: 'writeStatus' }>): Promise<void> {
+    const { plan, status } = action
+    const key = `${plan.namespace}/${plan.name}`
+    const claimed = action.confirm.flatMap((name) => caches.nodes.get(name) ?? [])
+    const claims = claimed.map((node) => `${plan.uid}/${status.latestHash}/${node.uid}`)
+    for (const claim of claims) memory.confirmed.delete(claim)
+    const path = `${PLAN_PATH_PREFIX}/namespaces/${plan.namespace}/plans/${plan.name}/status`
+    const patch = { metadata: { uid: plan.uid, resourceVersion: action.resourceVersion }, status }
+    const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
+    caches.plans.wrote(await client.mergePatch(path, patch, options))
+    if (claimed.length === 0) return
+    const { holds, resourceVersion } = await confirm.claims(key, status.latestHash, claimed)
+    for (const [index, node] of claimed.entries()) {
+      const held = holds.get(node.name)
+      if (held === undefined) {
+        memory.confirmed.add(claims[index] ?? '')
+        memory.rechecks.delete(node.name)
+      } else memory.rechecks.set(node.name, held)
+    }
+    if (holds.size === 0) return
+    const withdrawn = new Set(claimed.filter((node) => holds.has(node.name)).map((node) => node.hostname ?? node.name))
+    metrics.claimWithdrawn()
+    const applying = status.applying.filter((hostname) => !withdrawn.has(hostname))
+    caches.plans.wrote(await client.mergePatch(path, { metadata: { uid: plan.uid, resourceVersion }, status: { applying } }, options))
+    throw new Held([...holds.values()][0]?.message ?? '')
+  }
+
+  const jobPath = (job: { namespace: string; name: string }) => `/apis/batch/v1/namespaces/${job.namespace}/jobs/${job.name}`
+  const podPath = (pod: { namespace: string; name: string }) => `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`
+
+  async function patchJob(job: { namespace: string; name: string; uid: string }, spec: object): Promise<void> {
+    caches.jobs.wrote(
+      await client.mergePatch(
+        jobPath(job),
+        { metadata: { uid: job.uid }, spec },
+        { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS },
+      ),
+    )
+  }
+
+  async function removeJob(job: { namespace: string; name: string; uid: string }): Promise<void> {
+    await ignoringGone(async () => {
+      await client.delete(jobPath(job), { uid: job.uid, propagationPolicy: 'Background', timeoutMs: WRITE_TIMEOUT_MS })
+      caches.jobs.wroteDelete(`${job.namespace}/${job.name}`, job.uid)
+    })
+  }
+
+  async function evict(action: Extract<Action, { do: 'evict' }>): Promise<void> {
+    const { pod, graceSeconds } = action
+    const eviction = {
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { name: pod.name, namespace: pod.namespace },
+      deleteOptions: { preconditions: { uid: pod.uid }, ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }) },
+    }
+    try {
+      await client.create(`${podPath(pod)}/eviction`, eviction, { timeoutMs: WRITE_TIMEOUT_MS })
+      memory.evictions.delete(pod.uid)
+      metrics.evicted('evicted')
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      if (error.status === 404 || error.status === 409) return metrics.evicted('gone')
+      memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message })
+      metrics.evicted(error.status === 429 ? 'blocked' : 'error')
+    } finally {
+      for (const node of memory.drains.keys()) memory.expired.add(`drain ${node}`)
+    }
+  }
+
+  async function perform(action: Action): Promise<void> {
+    switch (action.do) {
+      case 'writeStatus':
+        return writeStatus(action)
+      case 'annotatePlan': {
+        const patch = {
+          metadata: {
+            uid: action.plan.uid,
+            resourceVersion: action.resourceVersion,
+            annotations: { [ANNOTATION_MEMORY]: formatMemory(action.memory) },
+          },
+        }
+        caches.plans.wrote(
+          await client.mergePatch(`${PLAN_PATH_PREFIX}/namespaces/${action.plan.namespace}/plans/${action.plan.name}`, patch, {
+            fieldManager: FIELD_MANAGER,
+            timeoutMs: WRITE_TIMEOUT_MS,
+          }),
+        )
+        return
+      }
+      case 'patchNode':
+      case 'labelNode':
+        return patchNode(action)
+      case 'createPod':
+        caches.pods.wrote(
+          await client.create(`/api/v1/namespaces/${action.pod.metadata?.namespace ?? ''}/pods`, action.pod, {
+            timeoutMs: WRITE_TIMEOUT_MS,
+          }),
+        )
+        return
+      case 'deletePod': {
+        const { pod, graceSeconds } = action
+        await ignoringGone(async () => {
+          const answer = await client.delete<JsonObject>(podPath(pod), {
+            uid: pod.uid,
+            timeoutMs: WRITE_TIMEOUT_MS,
+            ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }),
+          })
+          if (graceSeconds === 0 || answer['kind'] === 'Status') caches.pods.wroteDelete(`${pod.namespace}/${pod.name}`, pod.uid)
+        })
+        for (const node of memory.drains.keys()) memory.expired.add(`drain ${node}`)
+        return
+      }
+      case 'evict':
+        return evict(action)
+      case 'createJob':
+        caches.jobs.wrote(
+          await client.create(`/apis/batch/v1/namespaces/${action.job.metadata?.namespace ?? ''}/jobs`, action.job, {
+            timeoutMs: WRITE_TIMEOUT_MS,
+          }),
+        )
+        return
+      case 'startJob':
+        return patchJob(action.job, { parallelism: 1 })
+      case 'suspendJob':
+        return patchJob(action.job, { suspend: true })
+      case 'expireJob':
+        return patchJob(action.job, { ttlSecondsAfterFinished: action.ttlSeconds })
+      case 'deleteJob':
+        return removeJob(action.job)
+      case 'recheck': {
+        const held = await confirm.start(action.plan, action.node, action.quorum)
+        if (held === undefined) {
+          memory.rechecks.delete(action.node)
+          return
+        }
+        memory.rechecks.set(action.node, held)
+        await removeJob(action.job)
+        throw new Held(held.message)
+      }
+      case 'event': {
+        const { kind, namespace, name, uid } = action.on
+        const on =
+          kind === 'Plan' ? { apiVersion: 'upgrade.cattle.io/v1', kind, namespace, name, uid } : { apiVersion: 'v1', kind, name, uid }
+        events.record({ on, type: action.type, reason: action.reason, message: action.message })
+        return
+      }
+    }
+  }
+
+  async function run(step: Step): Promise<void> {
+    try {
+      for (const action of step.actions) {
+        if (!leading()) throw new Held('leadership is lost')
+        await perform(action)
+      }
+      backoffs.delete(step.about)
+    } catch (error) {
+      const before = backoffs.get(step.about)
+      const backoff = before?.backoff ?? createBackoff({ baseMs: 1000, maxMs: 60_000, random })
+      const conflict = error instanceof ApiError && (isConflict(error) || isNotFound(error))
+      const asked = error instanceof DroverError ? (error.retryAfterMs ?? 0) : 0
+      const wait = Math.max(
+        asked,
+        error instanceof Held ? HELD_RETRY_MS : conflict && before === undefined ? CONFLICT_RETRY_MS : backoff.next(),
+      )
+      backoffs.set(step.about, { backoff, until: clock.mono() + wait })
+      const fields = {
+        about: step.about,
+        actions: step.actions.map((action) => action.do),
+        error: messageOf(error),
+        waitMs: Math.round(wait),
+      }
+      if (conflict || error instanceof Held) log.info('step put off', fields)
+      else log.warn('step failed', fields)
+    } finally {
+      busy.delete(step.about)
+      if (busy.size === 0) {
+        for (const resolve of idle) resolve()
+        idle = []
+      }
+      ended()
+    }
+  }
+
+  return {
+    start(steps) {
+      const now = clock.mono()
+      let next: number | undefined
+      for (const [about, { until }] of backoffs) if (until + 600_000 < now) backoffs.delete(about)
+      let confirming = busy.has('confirm')
+      for (const step of steps) {
+        if (busy.has(step.about) || busy.size >= STEPS || !leading()) continue
+        const until = backoffs.get(step.about)?.until ?? 0
+        if (until > now) {
+          if (next === undefined || until < next) next = until
+          continue
+        }
+        // Claims of several Plans one after the other: each must see the other's.
+        const claims = step.actions.some((action) => action.do === 'writeStatus' && action.confirm.length > 0)
+        if (claims && confirming) continue
+        busy.add(step.about)
+        if (!claims) {
+          void run(step)
+          continue
+        }
+        confirming = true
+        busy.add('confirm')
+        void run(step).finally(() => busy.delete('confirm'))
+      }
+      return next
+    },
+    idle: () => (busy.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
+  }
+}
+
+async function ignoringGone(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof ApiError && (isNotFound(error) || isConflict(error)))) throw error
+  }
+}

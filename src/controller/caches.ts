@@ -1,0 +1,113 @@
+/** The controller's view of the cluster: one watch a kind. Pods and Jobs are ours only; Secrets as metadata, and only once a Plan names one. */
+import { LABEL_CONTROLLER, PLAN_PATH_PREFIX } from '../api/names.ts'
+import type { JsonObject } from '../base/json.ts'
+import type { Process } from '../base/process.ts'
+import type { Settings } from '../base/settings.ts'
+import type { Client } from '../kube/client/client.ts'
+import { runReflector } from '../kube/client/reflector.ts'
+import { type Cache, createStore, type Store } from '../kube/client/store.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import type { JobView, NodeView, PlanView, PodView } from '../rollout/world.ts'
+import { type Beats, createBeats } from './beats.ts'
+import { jobView, type NamespaceView, namespaceView, nodeView, planView, podView, sameNode } from './views.ts'
+
+export interface Caches {
+  readonly plans: Store<PlanView>
+  readonly nodes: Store<NodeView>
+  readonly jobs: Store<JobView>
+  readonly pods: Store<PodView>
+  readonly namespaces: Cache<NamespaceView>
+  readonly beats: Beats
+  /** All kinds have been listed once. */
+  synced(): boolean
+  /** Begins to watch the metadata of Secrets; does nothing when it already does. `changed` is called with a Secret's name. */
+  watchSecrets(changed: (name: string) => void): void
+  /** Ends when the signal does. */
+  readonly done: Promise<void>
+}
+
+const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
+const sameJson = <T>(a: T, b: T) => JSON.stringify(a) === JSON.stringify(b)
+
+export function createCaches(
+  process: Process,
+  client: Client,
+  settings: Settings,
+  metrics: Metrics,
+  signal: AbortSignal,
+  changed: () => void,
+): Caches {
+  const { clock, log } = process
+  const beats = createBeats()
+  const running: Promise<void>[] = []
+  const watch = <T>(
+    resource: string,
+    path: string,
+    project: (raw: JsonObject) => T | undefined,
+    more: { same?: (a: T, b: T) => boolean; query?: Readonly<Record<string, string>>; accept?: string },
+  ) => {
+    const store = createStore<T>({ project, same: more.same ?? sameJson, clock, log })
+    store.subscribe(changed)
+    const onError = (error: unknown) => {
+      metrics.watchRestarted(resource)
+      log.debug('watch failed, resuming', { resource, error })
+    }
+    running.push(
+      runReflector({
+        process,
+        client,
+        path,
+        store,
+        signal,
+        onError,
+        ...(more.query === undefined ? {} : { query: more.query }),
+        ...(more.accept === undefined ? {} : { accept: more.accept }),
+      }),
+    )
+    return store
+  }
+  const ours = { labelSelector: `${LABEL_CONTROLLER}=${settings.name}` }
+  const namespaced = (prefix: string, resource: string) => `${prefix}/namespaces/${settings.namespace}/${resource}`
+  const nodes = watch(
+    'nodes',
+    '/api/v1/nodes',
+    (raw) => {
+      const view = nodeView(raw)
+      if (view !== undefined) beats.saw(view.name, 'node', view.heartbeat, clock.mono())
+      return view
+    },
+    { same: sameNode },
+  )
+  nodes.subscribe((old, now) => {
+    if (now === undefined && old !== undefined) beats.forget(old.name)
+  })
+  const plans = watch('plans', `${PLAN_PATH_PREFIX}/plans`, planView, {})
+  const jobs = watch('jobs', namespaced('/apis/batch/v1', 'jobs'), jobView, { query: ours })
+  const pods = watch('pods', namespaced('/api/v1', 'pods'), podView, { query: ours })
+  const namespaces = watch('namespaces', '/api/v1/namespaces', namespaceView, {
+    query: { fieldSelector: `metadata.name=${settings.namespace}` },
+  })
+  let secrets: Store<{ name: string; version: string }> | undefined
+  return {
+    plans,
+    nodes,
+    jobs,
+    pods,
+    namespaces,
+    beats,
+    synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced),
+    watchSecrets(secretChanged) {
+      if (secrets !== undefined) return
+      secrets = watch('secrets', namespaced('/api/v1', 'secrets'), secretMetadata, { accept: METADATA_ONLY })
+      secrets.subscribe((old, now) => secretChanged((now ?? old)?.name ?? ''))
+    },
+    get done() {
+      return Promise.all(running).then(() => undefined)
+    },
+  }
+}
+
+function secretMetadata(raw: JsonObject): { name: string; version: string } | undefined {
+  const metadata = raw['metadata'] as { name?: string; resourceVersion?: string } | undefined
+  return metadata?.name === undefined ? undefined : { name: metadata.name, version: metadata.resourceVersion ?? '' }
+}

@@ -1,0 +1,75 @@
+/** Reads that a cache cannot replace: after a claim, and before the point of no return (design §4.2, §4.5). All are quorum reads. */
+import { LABEL_IN_FLIGHT, PLAN_PATH_PREFIX } from '../api/names.ts'
+import type { Hold } from '../api/reasons.ts'
+import type { PlanKey } from '../api/record.ts'
+import type { JsonObject } from '../base/json.ts'
+import type { Client } from '../kube/client/client.ts'
+import { recheck } from '../rollout/decide.ts'
+import type { NodeView, PlanView, World } from '../rollout/world.ts'
+import { nodeView, planView } from './views.ts'
+
+const ETCD = 'node-role.kubernetes.io/etcd'
+const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane'
+
+export interface Confirm {
+  /** Holds on nodes just claimed, and the Plan's resourceVersion as read. */
+  claims(
+    plan: PlanKey,
+    hash: string,
+    nodes: readonly NodeView[],
+  ): Promise<{ readonly holds: ReadonlyMap<string, Hold>; readonly resourceVersion: string }>
+  /** The hold that stands in the way of the start, if any. */
+  start(plan: PlanKey, node: string, quorum: boolean): Promise<Hold | undefined>
+}
+
+export function createConfirm(client: Client, world: () => World): Confirm {
+  const listNodes = async (labelSelector: string): Promise<NodeView[]> =>
+    views(await client.list('/api/v1/nodes', { query: { labelSelector } }), nodeView)
+
+  async function serversOf(nodes: readonly NodeView[]): Promise<NodeView[]> {
+    const etcd = nodes.some((node) => node.etcd) ? await listNodes(ETCD) : []
+    const rest = nodes.some((node) => node.controlPlane && !node.etcd) ? await listNodes(CONTROL_PLANE) : []
+    return [...etcd, ...rest]
+  }
+
+  return {
+    async claims(plan, hash, nodes) {
+      const plans = views(await client.list(`${PLAN_PATH_PREFIX}/plans`), planView)
+      const inFlight = await listNodes(LABEL_IN_FLIGHT)
+      const servers = nodes.some((node) => node.etcd || node.controlPlane) ? await serversOf(world().nodes) : []
+      const now = world()
+      const names = nodes.map((node) => node.name)
+      return {
+        holds: recheck({ ...now, plans, nodes: merge(now.nodes, [...inFlight, ...servers]) }, plan, names, hash),
+        resourceVersion: plans.find((view) => view.key === plan)?.resourceVersion ?? '',
+      }
+    },
+    async start(plan, node, quorum) {
+      let now = world()
+      const record = now.nodes.find((view) => view.name === node)?.record
+      const hash = record?.ok === true ? (record.record.work?.hash ?? '') : ''
+      if (quorum) {
+        const [namespace, name] = plan.split('/')
+        const fresh = planView(await client.get<JsonObject>(`${PLAN_PATH_PREFIX}/namespaces/${namespace}/plans/${name}`))
+        const servers = await serversOf(now.nodes)
+        now = world()
+        const plans = now.plans.map((view) => (view.key === plan && fresh !== undefined ? fresh : view))
+        now = { ...now, plans, nodes: merge(now.nodes, servers) }
+      }
+      return recheck(now, plan, [node], hash).get(node)
+    },
+  }
+}
+
+function merge(cached: readonly NodeView[], fresh: readonly NodeView[]): NodeView[] {
+  const byName = new Map(cached.map((node) => [node.name, node]))
+  for (const node of fresh) byName.set(node.name, node)
+  return [...byName.values()]
+}
+
+function views<T extends NodeView | PlanView>(
+  list: { readonly items: readonly JsonObject[] },
+  project: (raw: JsonObject) => T | undefined,
+): T[] {
+  return list.items.map(project).filter((view) => view !== undefined)
+}

@@ -1,0 +1,213 @@
+/** Brings the world together for a decision, and fetches what the last one needed: bounded, de-duplicated, each with a deadline. */
+import type { Pod, Secret } from 'kubernetes-types/core/v1.d.ts'
+import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
+import pLimit from 'p-limit'
+import { messageOf } from '../base/errors.ts'
+import type { Process } from '../base/process.ts'
+import type { Settings } from '../base/settings.ts'
+import { ApiError } from '../kube/client/api-error.ts'
+import type { Client } from '../kube/client/client.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import { channelHeaders, interpretAnswer } from '../rollout/channel.ts'
+import type { DrainView, Fresh, Moment, Need, World } from '../rollout/world.ts'
+import type { Caches } from './caches.ts'
+import type { Memory } from './memory.ts'
+
+/** Requests for needs under way at once. */
+const FETCHES = 8
+/** A fetch that failed is not tried again sooner. */
+const ERROR_RETRY_MS = 5_000
+const LOG_LINES = '20'
+
+export interface Gather {
+  readonly world: () => World
+  /** Starts fetching what is missing or too old; `fetched` is called after each. Returns the monotonic time at which something falls due. */
+  fetch(needs: readonly Need[]): number | undefined
+}
+
+export function createGather(
+  process: Process,
+  client: Client,
+  settings: Settings,
+  caches: Caches,
+  memory: Memory,
+  metrics: Metrics,
+  fetched: () => void,
+): Gather {
+  const { clock, log } = process
+  const limit = pLimit(FETCHES)
+  const under = new Set<string>()
+  const askedAt = new Map<string, { at: number; ok: boolean }>()
+  let clusterID: string | undefined
+  caches.plans.subscribe(() => {
+    if (caches.plans.list().some((view) => view.plan?.spec.secrets?.some((secret) => secret.ignoreUpdates !== true) === true)) {
+      caches.watchSecrets((name) => {
+        memory.secrets.delete(name)
+        askedAt.delete(`secret ${name}`)
+      })
+    }
+  })
+
+  const attempt = async <T>(work: () => Promise<T>): Promise<Fresh<T>> => {
+    const at = clock.mono()
+    try {
+      return { at, ok: true, value: await work() }
+    } catch (error) {
+      log.debug('fetch failed', { error })
+      return { at, ok: false, error: messageOf(error) }
+    }
+  }
+
+  async function resolveChannel(url: string, latestVersion: string): Promise<string> {
+    try {
+      clusterID ??= await client
+        .get<{ metadata?: { uid?: string } }>('/api/v1/namespaces/kube-system')
+        .then((namespace) => namespace.metadata?.uid ?? '')
+    } catch (error) {
+      log.debug('cluster id not known, asking the channel without it', { error })
+    }
+    let answer: ReturnType<typeof interpretAnswer>
+    try {
+      const response = await process.outside.get(url, channelHeaders(clusterID ?? '', latestVersion), settings.channelTimeoutMs, never)
+      answer = interpretAnswer(url, response, settings.compatibility)
+    } catch (error) {
+      metrics.channelPolled('error')
+      throw error
+    }
+    metrics.channelPolled(answer.ok ? 'resolved' : 'refused')
+    if (!answer.ok) throw new Error(answer.error)
+    return answer.version
+  }
+
+  async function drainView(node: string): Promise<DrainView> {
+    const [pods, budgets] = await Promise.all([
+      client.list<Pod>('/api/v1/pods', { query: { fieldSelector: `spec.nodeName=${node}` } }),
+      client.list<PodDisruptionBudget>('/apis/policy/v1/poddisruptionbudgets'),
+    ])
+    return { pods: pods.items, budgets: budgets.items }
+  }
+
+  async function secret(name: string): Promise<Secret | null> {
+    try {
+      return await client.get<Secret>(`/api/v1/namespaces/${settings.namespace}/secrets/${name}`)
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null
+      throw error
+    }
+  }
+
+  async function run(need: Need): Promise<boolean> {
+    switch (need.kind) {
+      case 'drain': {
+        const seen = await attempt(() => drainView(need.node))
+        memory.drains.set(need.node, seen)
+        return seen.ok
+      }
+      case 'beat': {
+        const seen = await attempt(() =>
+          client.get<{ spec?: { renewTime?: string } }>(`/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${need.node}`),
+        )
+        if (seen.ok) caches.beats.saw(need.node, 'lease', seen.value.spec?.renewTime ?? '', clock.mono())
+        return seen.ok
+      }
+      case 'channel': {
+        const seen = await attempt(() => resolveChannel(need.url, need.latestVersion))
+        memory.channels.set(need.url, seen)
+        return seen.ok
+      }
+      case 'secret': {
+        const seen = await attempt(() => secret(need.name))
+        memory.secrets.set(need.name, seen)
+        return seen.ok
+      }
+      case 'log': {
+        const seen = await attempt(() =>
+          client.text(`/api/v1/namespaces/${need.namespace}/pods/${need.pod}/log`, {
+            query: { tailLines: LOG_LINES, limitBytes: '4096' },
+            retries: 1,
+          }),
+        )
+        memory.logs.set(need.podUID, seen)
+        return true
+      }
+      case 'dryRun': {
+        const seen = await attempt(async () => {
+          await client.create(`/api/v1/namespaces/${need.namespace}/pods`, need.pod, { dryRun: true })
+          return true as const
+        })
+        memory.dryRuns.set(need.key, seen)
+        return seen.ok
+      }
+    }
+  }
+
+  return {
+    world() {
+      const now: Moment = { wall: clock.wall(), mono: clock.mono() }
+      return {
+        settings,
+        now,
+        plans: caches.plans.list(),
+        nodes: caches.nodes.list(),
+        jobs: caches.jobs.list(),
+        pods: caches.pods.list(),
+        namespaceHold: heldNamespace(caches.namespaces.get(settings.namespace)?.hold),
+        observed: { ...memory, beats: caches.beats.all },
+        since: memory.since,
+        confirmed: memory.confirmed,
+      }
+    },
+    fetch(needs) {
+      const now = clock.mono()
+      let next: number | undefined
+      for (const need of needs) {
+        const key = keyOf(need)
+        if (under.has(key)) continue
+        const last = askedAt.get(key)
+        const gone = need.kind === 'drain' && !memory.drains.has(need.node)
+        const due =
+          last === undefined || (gone && last.ok)
+            ? now
+            : last.at + (last.ok ? (memory.expired.has(key) ? 0 : need.maxAgeMs) : Math.min(ERROR_RETRY_MS, Math.max(need.maxAgeMs, 1000)))
+        if (due > now) {
+          if (Number.isFinite(due) && (next === undefined || due < next)) next = due
+          continue
+        }
+        under.add(key)
+        memory.expired.delete(key)
+        const at = now
+        void limit(() => run(need))
+          .catch((error: unknown) => {
+            log.error('fetch broke', { key, error })
+            return false
+          })
+          .then((ok) => {
+            under.delete(key)
+            askedAt.set(key, { at, ok })
+            fetched()
+          })
+      }
+      return next
+    },
+  }
+}
+
+const never = new AbortController().signal
+const heldNamespace = (value: string | undefined) => (value === 'false' ? undefined : value)
+
+/** What makes two needs the same. */
+export function keyOf(need: Need): string {
+  switch (need.kind) {
+    case 'drain':
+    case 'beat':
+      return `${need.kind} ${need.node}`
+    case 'channel':
+      return `channel ${need.url}`
+    case 'secret':
+      return `secret ${need.name}`
+    case 'log':
+      return `log ${need.podUID}`
+    case 'dryRun':
+      return `dryRun ${need.key}`
+  }
+}

@@ -1,0 +1,49 @@
+/** The CRDs, created or updated at start: Rancher's chart and SUC's users expect the controller to bring them (suc-contract, settings). */
+import { planCRD } from '../api/crd.ts'
+import { messageOf } from '../base/errors.ts'
+import type { JsonObject } from '../base/json.ts'
+import type { Process } from '../base/process.ts'
+import { ApiError, isNotFound } from '../kube/client/api-error.ts'
+import type { Client } from '../kube/client/client.ts'
+
+const PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+const RETRY_MS = 5_000
+const ESTABLISH_POLL_MS = 500
+
+/** Returns when the CRD is served as we need it. Retries until then: an API server that is down at start is normal. */
+export async function installCRDs(process: Process, client: Client, signal: AbortSignal): Promise<void> {
+  const crd = planCRD as unknown as JsonObject & { metadata: { name: string }; spec: JsonObject }
+  const path = `${PATH}/${crd.metadata.name}`
+  while (!signal.aborted) {
+    try {
+      const current = await client.get<JsonObject>(path, { signal }).catch((error: unknown) => {
+        if (error instanceof ApiError && isNotFound(error)) return undefined
+        throw error
+      })
+      if (current === undefined) await client.create(PATH, crd, { signal })
+      else if (!covers(current['spec'], crd.spec)) await client.mergePatch(path, { spec: crd.spec }, { signal, fieldManager: 'drover' })
+      else if (established(current)) return
+      await process.clock.sleep(ESTABLISH_POLL_MS, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      process.log.warn('CRD cannot be installed yet, trying again', { error: messageOf(error), waitMs: RETRY_MS })
+      await process.clock.sleep(RETRY_MS, signal).catch(() => undefined)
+    }
+  }
+}
+
+function established(crd: JsonObject): boolean {
+  const status = crd['status'] as { conditions?: readonly { type: string; status: string }[] } | undefined
+  return status?.conditions?.some((condition) => condition.type === 'Established' && condition.status === 'True') === true
+}
+
+/** Everything that we ask for is there; defaults that the server adds do not count as a difference. */
+export function covers(have: unknown, want: unknown): boolean {
+  if (Array.isArray(want))
+    return Array.isArray(have) && have.length === want.length && want.every((item, index) => covers(have[index], item))
+  if (typeof want === 'object' && want !== null) {
+    if (typeof have !== 'object' || have === null) return false
+    return Object.entries(want).every(([key, value]) => covers((have as Record<string, unknown>)[key], value))
+  }
+  return have === want
+}

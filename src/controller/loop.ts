@@ -1,0 +1,99 @@
+/** One way: watch → store → gather → decide → act, again whenever something changed or falls due. */
+import { messageOf } from '../base/errors.ts'
+import type { Process } from '../base/process.ts'
+import type { Settings } from '../base/settings.ts'
+import type { Client } from '../kube/client/client.ts'
+import type { EventRecorder } from '../kube/client/events.ts'
+import type { Queue } from '../kube/client/queue.ts'
+import type { Health } from '../observability/health.ts'
+import type { Metrics } from '../observability/metrics.ts'
+import { decide } from '../rollout/decide.ts'
+import type { Decision } from '../rollout/world.ts'
+import { createAct } from './act.ts'
+import type { Caches } from './caches.ts'
+import { createConfirm } from './confirm.ts'
+import { createGather } from './gather.ts'
+import { createMemory, remember } from './memory.ts'
+import { createTally } from './tally.ts'
+
+/** Changes that come in a burst are looked at together. */
+const SETTLE_MS = 20
+/** A pass at least this often, so that liveness shows and nothing waits on a lost wake-up. */
+const RESYNC_MS = 30_000
+/** Without a sign of life from a watch for so long the cache may be stale: nothing new is decided (bookmarks come every minute). */
+const STALE_MS = 180_000
+
+export const PASS = 'pass'
+
+export interface LoopOptions {
+  readonly process: Process
+  readonly client: Client
+  readonly settings: Settings
+  readonly caches: Caches
+  readonly queue: Queue
+  readonly events: EventRecorder
+  readonly metrics: Metrics
+  readonly health: Health
+  readonly leading: () => boolean
+  readonly signal: AbortSignal
+}
+
+/** Runs while we lead; returns when the signal aborts, with everything that was under way ended. */
+export async function runLoop({
+  process,
+  client,
+  settings,
+  caches,
+  queue,
+  events,
+  metrics,
+  health,
+  leading,
+  signal,
+}: LoopOptions): Promise<void> {
+  const { clock, log } = process
+  const memory = createMemory()
+  const wake = () => queue.add(PASS)
+  const gather = createGather(process, client, settings, caches, memory, metrics, wake)
+  const confirm = createConfirm(client, gather.world)
+  const act = createAct({ process, client, caches, memory, events, metrics, confirm, leading, ended: wake })
+  const tally = createTally(metrics, clock)
+  wake()
+  while (!signal.aborted) {
+    const key = await queue.next(signal)
+    if (key === undefined) break
+    const began = clock.mono()
+    try {
+      health.beat()
+      if (caches.synced() && !stale()) pass()
+      metrics.reconciled('success', (clock.mono() - began) / 1000)
+    } catch (error) {
+      metrics.reconciled('error', (clock.mono() - began) / 1000)
+      log.error('pass failed', { error: messageOf(error), stack: error instanceof Error ? error.stack : undefined })
+    }
+    queue.done(key)
+    queue.addAfter(PASS, RESYNC_MS)
+    try {
+      await clock.sleep(SETTLE_MS, signal)
+    } catch {
+      break
+    }
+  }
+  await act.idle()
+
+  function stale(): boolean {
+    const now = clock.mono()
+    const old = [caches.plans, caches.nodes, caches.jobs, caches.pods].some((store) => now - (store.freshness ?? 0) > STALE_MS)
+    if (old) log.warn('caches are stale, deciding nothing', {})
+    return old
+  }
+
+  function pass(): void {
+    const world = gather.world()
+    const decision: Decision = decide(world)
+    remember(memory, decision, world.now, world.nodes, world.pods)
+    tally(decision)
+    const due = [decision.lookAt, gather.fetch(decision.needs), act.start(decision.steps)].filter((at) => at !== undefined)
+    if (due.length > 0) queue.addAfter(PASS, Math.max(1, Math.min(...due) - clock.mono()))
+  }
+}

@@ -1,0 +1,52 @@
+/** What a leader keeps in memory between passes. All of it can be lost: a new leader starts with an empty one (design §3). */
+import type { Secret } from 'kubernetes-types/core/v1.d.ts'
+import type { Hold } from '../api/reasons.ts'
+import type { Decision, DrainView, Fresh, Moment, NodeView, PodView, Refused } from '../rollout/world.ts'
+
+export interface Memory {
+  readonly drains: Map<string, Fresh<DrainView>>
+  readonly channels: Map<string, Fresh<string>>
+  readonly secrets: Map<string, Fresh<Secret | null>>
+  readonly logs: Map<string, Fresh<string>>
+  readonly dryRuns: Map<string, Fresh<true>>
+  readonly evictions: Map<string, Refused>
+  readonly rechecks: Map<string, Hold>
+  readonly since: Map<string, Moment>
+  readonly confirmed: Set<string>
+  /** Keys of needs whose answer is out of date, whatever its age. */
+  readonly expired: Set<string>
+}
+
+export function createMemory(): Memory {
+  return {
+    drains: new Map(),
+    channels: new Map(),
+    secrets: new Map(),
+    logs: new Map(),
+    dryRuns: new Map(),
+    evictions: new Map(),
+    rechecks: new Map(),
+    since: new Map(),
+    confirmed: new Set(),
+    expired: new Set(),
+  }
+}
+
+/** Takes over what the decision asserted, and forgets what nobody will ask for any more. */
+export function remember(memory: Memory, decision: Decision, now: Moment, nodes: readonly NodeView[], pods: readonly PodView[]): void {
+  for (const key of memory.since.keys()) if (!decision.facts.has(key)) memory.since.delete(key)
+  for (const key of decision.facts) if (!memory.since.has(key)) memory.since.set(key, now)
+  const wanted = new Set(
+    decision.needs.map((need) =>
+      need.kind === 'drain' ? need.node : need.kind === 'log' ? need.podUID : need.kind === 'dryRun' ? need.key : '',
+    ),
+  )
+  for (const key of memory.drains.keys()) if (!wanted.has(key)) memory.drains.delete(key)
+  const alive = new Set(pods.map((pod) => pod.uid))
+  for (const key of memory.logs.keys()) if (!alive.has(key)) memory.logs.delete(key)
+  // A claim is confirmed until its node has a record; a later attempt has to be confirmed anew.
+  const working = new Set<string>()
+  for (const node of nodes) if (node.record?.ok === true && node.record.record.work !== undefined) working.add(node.uid)
+  for (const key of memory.confirmed) if (working.has(key.slice(key.lastIndexOf('/') + 1))) memory.confirmed.delete(key)
+  if (memory.evictions.size > 10_000) memory.evictions.clear()
+}

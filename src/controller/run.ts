@@ -1,0 +1,94 @@
+/** The controller's life: CRDs, own permissions, caches, leadership, loop. */
+import { messageOf } from '../base/errors.ts'
+import type { Process } from '../base/process.ts'
+import type { Settings } from '../base/settings.ts'
+import { createClient } from '../kube/client/client.ts'
+import { createEventRecorder } from '../kube/client/events.ts'
+import { runLease } from '../kube/client/lease.ts'
+import { createQueue } from '../kube/client/queue.ts'
+import { createHealth, type Health } from '../observability/health.ts'
+import { type Metrics, noMetrics } from '../observability/metrics.ts'
+import { createCaches } from './caches.ts'
+import { installCRDs } from './install.ts'
+import { PASS, runLoop } from './loop.ts'
+import { neededPermissions } from './permissions.ts'
+import { missingPermissions } from './self-check.ts'
+
+export interface RunOptions {
+  readonly metrics?: Metrics
+  readonly health?: Health
+}
+
+const HEALTH_DEADLINE_MS = 120_000
+const LEASE_RETRY_MS = 5_000
+const SYNC_POLL_MS = 50
+
+export const newHealth = (process: Process): Health => createHealth(() => process.clock.mono(), HEALTH_DEADLINE_MS, ['caches'])
+
+/** Runs until the signal aborts; then gives the Lease back. Losing the API server is no reason to end. */
+export async function runController(process: Process, settings: Settings, signal: AbortSignal, options: RunOptions = {}): Promise<void> {
+  const { metrics = noMetrics, health = newHealth(process) } = options
+  const { clock, log } = process
+  const client = createClient(process, { signal })
+  const queue = createQueue({ clock })
+  metrics.queue('rollout', () => queue.metrics())
+  await installCRDs(process, client, signal)
+  if (signal.aborted) return
+  if (settings.selfCheck) void checkSelf()
+  const caches = createCaches(process, client, settings, metrics, signal, () => queue.add(PASS))
+  const events = createEventRecorder({ process, client, component: settings.name })
+  void announceSync()
+  while (!signal.aborted) {
+    try {
+      await runLease({
+        process,
+        client,
+        namespace: settings.namespace,
+        name: settings.name,
+        identity: process.name,
+        ...settings.lease,
+        signal,
+        onHolder: (holder) => log.info('lease holder seen', { holder }),
+        async onLead(leadSignal, leading) {
+          metrics.leads(settings.name, true)
+          log.info('leading', { identity: process.name })
+          try {
+            await runLoop({ process, client, settings, caches, queue, events, metrics, health, leading, signal: leadSignal })
+          } finally {
+            metrics.leads(settings.name, false)
+          }
+        },
+      })
+    } catch (error) {
+      if (signal.aborted) break
+      log.warn('leadership ended, trying again', { error: messageOf(error), waitMs: LEASE_RETRY_MS })
+    }
+    health.beat()
+    if (!signal.aborted) await clock.sleep(LEASE_RETRY_MS, signal).catch(() => undefined)
+  }
+  await events.flush()
+  await queue.shutDown()
+
+  async function announceSync(): Promise<void> {
+    while (!signal.aborted && !caches.synced()) {
+      health.beat()
+      await clock.sleep(SYNC_POLL_MS, signal).catch(() => undefined)
+    }
+    health.ready('caches', true)
+    queue.add(PASS)
+    // A replica that waits for the Lease is alive too.
+    while (!signal.aborted) {
+      health.beat()
+      await clock.sleep(HEALTH_DEADLINE_MS / 4, signal).catch(() => undefined)
+    }
+  }
+
+  async function checkSelf(): Promise<void> {
+    try {
+      const missing = await missingPermissions(client, neededPermissions(settings.namespace, settings.name), signal)
+      if (missing.length > 0) log.error('permissions are missing; apply manifests/ or grant them', { missing })
+    } catch (error) {
+      if (!signal.aborted) log.warn('own permissions could not be checked', { error: messageOf(error) })
+    }
+  }
+}

@@ -1,0 +1,180 @@
+/** Who is taken next: candidates in SUC's order through the gates, images pulled ahead, claims in one status write (design §4.1–4.2). */
+import { LABEL_ROLE } from '../api/names.ts'
+import { type Hold, hold } from '../api/reasons.ts'
+import type { Context } from './gates/gate.ts'
+import { checkNode, cordonedByOthers, NODE_GATES } from './gates/node-gates.ts'
+import { applyJob } from './job.ts'
+import { pullPod } from './pull-pod.ts'
+import { candidateOrder } from './order.ts'
+import type { Pass } from './pass.ts'
+import { mayFindDone, type PlanState } from './plan-state.ts'
+import { doneLabels } from './post-complete-labels.ts'
+import type { Slots } from './slots.ts'
+import { recordOf } from './verdict.ts'
+import { compareToTarget } from './version.ts'
+import type { NodeView, PodView } from './world.ts'
+
+/** Nodes whose image is pulled ahead of their turn, beyond the free slots. */
+const MAX_AHEAD = 5
+/** Pull pods that cannot pull are kept, up to this many a Plan, so that they go on when the image appears. */
+const MAX_FAILED_PULLS = 5
+/** Held candidates that are reported by name; the rest are only counted. */
+const MAX_REPORTED = 50
+const MAX_FOUND_DONE_A_PASS = 20
+
+export interface Admission {
+  readonly claims: readonly NodeView[]
+  /** Names of the pull pods that are wanted. */
+  readonly pulls: ReadonlySet<string>
+  /** Selected nodes, not done and not in flight, that a gate holds. */
+  readonly held: number
+}
+
+const orders = new WeakMap<PlanState['plan'], Map<string, string>>()
+
+export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[], context: Context, pass: Pass): Admission {
+  const { ledger } = context
+  const pulls = new Set<string>()
+  const open = candidates(state, slots, context)
+  if (planHolds.length > 0 || state.hash === '') return { claims: [], pulls, held: open.length }
+  const room = { left: MAX_FOUND_DONE_A_PASS }
+  const waiting = open.filter((node) => !findDone(state, node, room, pass))
+  if (waiting.length === 0) return { claims: [], pulls, held: 0 }
+  let free = (state.plan.spec.concurrency ?? 0) - ledger.slots(state.key).size + slots.again.length
+  const ahead = Math.min(MAX_AHEAD, state.plan.spec.concurrency ?? 0)
+  let toPull = Math.max(0, free) + ahead
+  let broken = 0
+  let held = 0
+  const claims: NodeView[] = []
+  const pods = pullPods(state, pass)
+  const report = (node: NodeView, found: Hold) => {
+    held++
+    if (held <= MAX_REPORTED) pass.node(state.key, node.name, 'Pending', found)
+  }
+  for (const node of waiting) {
+    if (toPull <= 0) break
+    const found = checkNode(NODE_GATES, state, node, context)
+    if (found !== undefined) {
+      report(node, found)
+      continue
+    }
+    const wanted = pullPod({ plan: state.plan, latestVersion: state.version, latestHash: state.hash, node, settings: pass.world.settings })
+    const name = wanted.metadata?.name ?? ''
+    const pod = pods.get(name)
+    const stuck =
+      pod !== undefined && !pod.pulled && pod.waiting !== undefined && pod.waiting.reason.startsWith('ErrImage')
+        ? pod.waiting
+        : pod?.waiting?.reason.startsWith('ImagePull')
+          ? pod.waiting
+          : undefined
+    if (stuck !== undefined) {
+      if (broken++ < MAX_FAILED_PULLS) pulls.add(name)
+      report(
+        node,
+        hold(
+          'ImageUnavailable',
+          `node ${node.name} cannot pull ${wanted.spec?.containers[0]?.image ?? 'the image'}: ${stuck.reason}: ${stuck.message}`,
+        ),
+      )
+      continue
+    }
+    pulls.add(name)
+    toPull--
+    if (pod === undefined) pass.step(`pull ${name}`, [{ do: 'createPod', pod: wanted }])
+    if (pod?.pulled !== true || !dryRun(state, node, pass)) {
+      if (pod?.pulled !== true)
+        report(
+          node,
+          hold(
+            'Pulling',
+            `the upgrade image is being pulled on node ${node.name}${pod?.waiting === undefined ? '' : `: ${pod.waiting.reason} ${pod.waiting.message}`}`,
+          ),
+        )
+      continue
+    }
+    if (free <= 0) {
+      report(node, hold('ConcurrencyReached', `all ${state.plan.spec.concurrency ?? 0} slots are taken`))
+      continue
+    }
+    free--
+    claims.push(node)
+    ledger.take(state.key, node, state.disruptive)
+  }
+  return { claims, pulls, held: waiting.length - claims.length }
+}
+
+function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeView[] {
+  const held = ledger.slots(state.key)
+  const rest: NodeView[] = []
+  const last: NodeView[] = []
+  for (const node of state.selected.values()) {
+    if (node.labels[state.label] === state.hash || held.has(node.hostname ?? node.name)) continue
+    if (cordonedByOthers(node)) last.push(node)
+    else rest.push(node)
+  }
+  let cache = orders.get(state.plan)
+  if (cache === undefined) orders.set(state.plan, (cache = new Map()))
+  const order = (nodes: NodeView[]) => (state.hash === '' ? nodes : candidateOrder(state.ref.uid, state.hash, nodes, cache))
+  return [...slots.again, ...order(rest), ...order(last)]
+}
+
+/** Already at the target, without an older label of the Plan: Done without disruption (design §4.9). True = nothing else is to be done. */
+function findDone(state: PlanState, node: NodeView, room: { left: number }, pass: Pass): boolean {
+  if (!mayFindDone(state) || node.labels[state.label] !== undefined || node.ready !== 'True' || node.deleting) return false
+  if (node.record?.ok === false || recordOf(node).past?.[state.key] !== undefined) return false
+  if (compareToTarget(node.kubeletVersion, state.version) !== 0) return false
+  if (room.left-- > 0)
+    pass.step(node.name, [
+      {
+        do: 'labelNode',
+        node: node.name,
+        uid: node.uid,
+        resourceVersion: node.resourceVersion,
+        labels: doneLabels(state.plan, state.version, state.hash),
+      },
+    ])
+  pass.node(state.key, node.name, 'Done')
+  return true
+}
+
+/** The apply pod passes a server-side dry run, once per hash; the pod of the first candidate stands for all. */
+function dryRun(state: PlanState, node: NodeView, pass: Pass): boolean {
+  const key = `${state.key}/${state.hash}`
+  const seen = pass.world.observed.dryRuns.get(key)
+  if (seen?.ok === true) return true
+  const made = applyJob({
+    plan: state.plan,
+    latestVersion: state.version,
+    latestHash: state.hash,
+    node,
+    settings: pass.world.settings,
+    mode: 'native',
+    attempt: { planUID: state.ref.uid, attempt: 1, retry: '' },
+  })
+  if ('error' in made) {
+    pass.planHold(state.key, hold('PodRejected', made.error))
+    return false
+  }
+  if (seen?.ok === false) pass.planHold(state.key, hold('PodRejected', `the API server refuses the apply pod: ${seen.error}`))
+  pass.need({
+    kind: 'dryRun',
+    key,
+    namespace: state.ref.namespace,
+    pod: {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...made.job.spec?.template.metadata, name: made.job.metadata?.name ?? '' },
+      spec: made.job.spec?.template.spec ?? { containers: [] },
+    },
+    maxAgeMs: seen?.ok === false ? 60_000 : Number.POSITIVE_INFINITY,
+  })
+  return false
+}
+
+function pullPods(state: PlanState, pass: Pass): ReadonlyMap<string, PodView> {
+  const found = new Map<string, PodView>()
+  for (const pod of pass.world.pods) {
+    if (pod.labels[LABEL_ROLE] === 'pull' && pod.namespace === state.ref.namespace && !pod.deleting) found.set(pod.name, pod)
+  }
+  return found
+}

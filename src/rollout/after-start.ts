@@ -1,0 +1,271 @@
+/**
+ * Past the point of no return: the node is driven to a verdict whatever happens to the Plan, and the node is the witness, never a Job's
+ * word alone (design §4.6). Measured behaviour behind the rules: the first pod of a good upgrade dies with containerd; a Complete Job may
+ * hide an old kubelet; a bad release leaves a silent node whose pod reads Running for ever.
+ */
+import { type Hold, hold } from '../api/reasons.ts'
+import type { Work } from '../api/record.ts'
+import { formatTime } from '../base/clock.ts'
+import type { Pass } from './pass.ts'
+import { beginSoak, fail, finish, jobRef, patchNode, recordOf } from './verdict.ts'
+import { compareToTarget } from './version.ts'
+import type { JobView, NodeView, Phase, PodView, Ref } from './world.ts'
+
+/** A Job without a deadline of its own is given this long from startedAt (design §4.6). */
+const DEFAULT_DEADLINE_SECONDS = 3600
+const BEAT_POLL_MS = 5000
+const MAX_ATTEMPTS_AFTER_DELETION = 3
+
+export interface Started {
+  readonly node: NodeView
+  readonly work: Work & { readonly startedAt: string; readonly jobUID: string }
+  readonly job: JobView | undefined
+  /** Pods of the recorded Job. */
+  readonly pods: readonly PodView[]
+  readonly plan: Ref | undefined
+}
+
+export function isStarted(work: Work): work is Started['work'] {
+  return work.startedAt !== undefined && work.jobUID !== undefined
+}
+
+export function driveStarted(started: Started, pass: Pass): void {
+  const { node, work } = started
+  const key = `started ${node.uid} ${work.jobUID}`
+  const watchedSince = pass.fact(key)
+  if (work.provenAt !== undefined) return soak(started, pass)
+  if (proves(started)) return verify(started, pass, key, watchedSince.mono)
+  const { job } = started
+  if (job !== undefined && job.parallelism === 0 && !job.suspend && !job.complete && job.failed === undefined) {
+    // A crash between the record and the start: the record says go.
+    pass.step(node.name, [{ do: 'startJob', job: jobRef(job) }])
+    return report(started, pass, 'Upgrading', hold('Upgrading', 'the apply Job is being started'))
+  }
+  unproven(started, pass, key)
+}
+
+/** What promise 4 asks of the node and the Job, apart from readiness, heartbeat and pods. */
+function proves({ node, work, job }: Started): boolean {
+  if (!work.kubernetes) return job?.complete === true
+  if (compareToTarget(node.kubeletVersion, work.target) !== 0) return false
+  const changed = compareToTarget(work.from, work.target) !== 0
+  return changed || work.adopted === true || job?.complete === true
+}
+
+function verify(started: Started, pass: Pass, key: string, watchedSince: number): void {
+  const { node, work, job, pods } = started
+  const { settings, now, observed } = pass.world
+  const unfinished = job !== undefined && !job.complete && job.failed === undefined
+  const running = pods.filter((pod) => pod.phase === 'Pending' || pod.phase === 'Running')
+  if (node.ready !== 'True') {
+    if (givenUp(started, pass, `${key} unproven`)) return
+    return report(started, pass, 'Verifying', hold('Verifying', `node is at ${node.kubeletVersion} but not Ready (${node.ready})`))
+  }
+  if (running.some((pod) => pod.phase === 'Running' && !pod.deleting) && unfinished)
+    return report(started, pass, 'Verifying', hold('Verifying', `pod ${running[0]?.name} of the apply Job still runs`))
+  if (unfinished && !job.suspend) {
+    // Proven already: the pod that the Job would start next has nothing to do.
+    pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job) }])
+    return report(started, pass, 'Verifying', hold('Verifying', 'stopping what is left of the apply Job'))
+  }
+  if (running.length > 0 || (unfinished && !job.suspended)) {
+    if (givenUp(started, pass, `${key} unproven`)) return
+    return report(started, pass, 'Verifying', hold('Verifying', 'waiting for the last pod of the apply Job to end'))
+  }
+  const beat = observed.beats.get(node.name)?.advancedAt
+  if (beat === undefined || beat < watchedSince) {
+    pass.need({ kind: 'beat', node: node.name, maxAgeMs: BEAT_POLL_MS })
+    if (givenUp(started, pass, `${key} unproven`)) return
+    return report(started, pass, 'Verifying', hold('Verifying', 'waiting for a fresh heartbeat of the node'))
+  }
+  const since = pass.fact(`${key} proven`).mono
+  const ready = since + settings.verify.minReadyMs
+  if (now.mono < ready) {
+    pass.lookAt(ready)
+    return report(
+      started,
+      pass,
+      'Verifying',
+      hold('Verifying', `Ready at ${node.kubeletVersion}; it must stay so for ${settings.verify.minReadyMs / 1000} s`, {
+        retryAt: now.wall + ready - now.mono,
+      }),
+    )
+  }
+  if (work.delaySeconds !== undefined && work.delaySeconds > 0) {
+    beginSoak(pass, node, work)
+    return report(started, pass, 'Soaking')
+  }
+  finish(pass, node, work)
+  report(started, pass, 'Done')
+}
+
+function soak(started: Started, pass: Pass): void {
+  const { node, work } = started
+  const end = Date.parse(work.provenAt ?? '') + (work.delaySeconds ?? 0) * 1000
+  const left = end - pass.now.wall
+  if (left <= 0) {
+    finish(pass, node, work)
+    return report(started, pass, 'Done')
+  }
+  pass.lookAt(pass.now.mono + left)
+  report(started, pass, 'Soaking', hold('Soaking', `postCompleteDelay ends at ${formatTime(end)}`, { retryAt: end }))
+}
+
+function unproven(started: Started, pass: Pass, key: string): void {
+  const { node, work, job, pods } = started
+  const ran = pods.some((pod) => pod.ranContainer) || (job !== undefined && job.failedPods > 0)
+  if (
+    work.kubernetes &&
+    node.ready === 'Unknown' &&
+    ran &&
+    job !== undefined &&
+    !job.suspend &&
+    !job.complete &&
+    job.failed === undefined
+  ) {
+    // Or its next pod would install the bad release again on a machine under repair.
+    pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job) }])
+    return report(started, pass, 'Verifying', hold('Verifying', 'the node went silent after the apply pod ran; its Job is stopped'))
+  }
+  if (givenUp(started, pass, `${key} unproven`)) return
+  if (job === undefined) return jobGone(started, pass, key)
+  const active = !job.complete && job.failed === undefined && !job.suspend
+  const waiting = pods.find((pod) => pod.waiting !== undefined)?.waiting
+  if (active) {
+    const detail = waiting === undefined ? '' : `: ${waiting.reason}${waiting.message === '' ? '' : `, ${waiting.message}`}`
+    return report(started, pass, 'Upgrading', hold('Upgrading', `the apply Job ${job.name} runs${detail}`))
+  }
+  report(
+    started,
+    pass,
+    'Verifying',
+    hold('Verifying', `the apply Job has ended; node reports ${node.kubeletVersion}, Ready ${node.ready}, target ${work.target}`),
+  )
+}
+
+/** Deleted by hand (SUC would hang): the node was not proven, so it is taken through the point of no return again, at most three times. */
+function jobGone(started: Started, pass: Pass, key: string): void {
+  const { node, work, pods } = started
+  if (pods.length > 0)
+    return report(started, pass, 'Upgrading', hold('WaitingForPods', `the apply Job was deleted; pod ${pods[0]?.name} is still there`))
+  const since = pass.fact(`${key} gone`).mono
+  const beat = pass.world.observed.beats.get(node.name)?.advancedAt
+  if (node.ready !== 'True' || beat === undefined || beat <= since) {
+    pass.need({ kind: 'beat', node: node.name, maxAgeMs: BEAT_POLL_MS })
+    return report(started, pass, 'Verifying', hold('Verifying', 'the apply Job was deleted; waiting for a fresh heartbeat of the node'))
+  }
+  if (work.attempt >= MAX_ATTEMPTS_AFTER_DELETION) {
+    fail(
+      pass,
+      node,
+      work,
+      { reason: 'JobDeleted', message: `the apply Job was deleted under way in ${work.attempt} attempts` },
+      failing(started, pass, false),
+    )
+    return report(started, pass, 'Failed')
+  }
+  const { startedAt: _s, jobUID: _j, ...rest } = work
+  pass.step(node.name, [
+    patchNode(node, { ...recordOf(node), work: { ...rest, attempt: work.attempt + 1, claimedAt: formatTime(pass.now.wall) } }),
+  ])
+  report(started, pass, 'Preflight')
+}
+
+/**
+ * The failed verdicts (design §4.6). Silence is the API server's: Ready Unknown. Times are counted by this leader, anew after a change of
+ * leader, yet never beyond startedAt + the Job's deadline + 2 × verify.timeout.
+ */
+function givenUp(started: Started, pass: Pass, key: string): boolean {
+  const { node, work, job, pods } = started
+  const { settings, now } = pass.world
+  const timeout = settings.verify.timeoutMs
+  const ran = pods.some((pod) => pod.ranContainer) || (job !== undefined && (job.failedPods > 0 || job.active > 0))
+  const atTarget = work.kubernetes && compareToTarget(node.kubeletVersion, work.target) === 0
+  const ended = job === undefined || job.complete || job.failed !== undefined || job.suspend
+  const endedSince = ended ? pass.fact(`${key} ended`).mono : undefined
+  const silentSince = node.ready === 'Unknown' ? pass.fact(`${key} silent`).mono : undefined
+  const deadline = Date.parse(work.startedAt) + (job?.deadlineSeconds ?? DEFAULT_DEADLINE_SECONDS) * 1000
+  const verdict = (reason: 'JobFailed' | 'NodeLost' | 'NodeNotReady' | 'VersionMismatch', message: string): boolean => {
+    if (!withLog(started, pass, reason, message, !ran)) return true
+    report(started, pass, 'Failed')
+    return true
+  }
+  if (job?.failed !== undefined && !atTarget) {
+    const text = `Job ${job.namespace}/${job.name} failed on Node ${node.name}: ${job.failed.reason}: ${job.failed.message}`
+    if (!work.kubernetes) return verdict('JobFailed', text)
+    // The Job may have failed because the upgrade restarted the kubelet; the node gets to speak first.
+    if (node.ready === 'True' && beatSince(node, pass, pass.fact(`${key} ended`).mono)) return verdict('JobFailed', text)
+  }
+  if (job === undefined && node.ready === 'True' && !atTarget) return false
+  if (
+    job?.suspend === true &&
+    !atTarget &&
+    node.ready === 'True' &&
+    work.kubernetes &&
+    job.suspended &&
+    beatSince(node, pass, endedSince ?? now.mono)
+  ) {
+    const settled = pass.fact(`${key} back`).mono + settings.verify.minReadyMs
+    if (now.mono >= settled) return verdict('VersionMismatch', `the node came back at ${node.kubeletVersion}, not at ${work.target}`)
+    pass.lookAt(settled)
+  }
+  const limits = [
+    ...(endedSince === undefined ? [] : [endedSince + timeout]),
+    ...(silentSince === undefined ? [] : [silentSince + timeout]),
+    now.mono + (deadline + 2 * timeout - now.wall),
+  ]
+  const limit = Math.min(...limits)
+  if (now.mono < limit) {
+    pass.lookAt(limit)
+    return false
+  }
+  if (node.ready === 'Unknown')
+    return verdict('NodeLost', `no heartbeat of node ${node.name} for ${timeout / 1000} s after the upgrade began`)
+  if (node.ready === 'False') return verdict('NodeNotReady', `node ${node.name} did not become Ready in time`)
+  if (work.kubernetes && !atTarget)
+    return verdict(
+      'VersionMismatch',
+      `the apply Job has ended but node ${node.name} still reports ${node.kubeletVersion}, not ${work.target}`,
+    )
+  return verdict('JobFailed', `node ${node.name} was not proven in time`)
+}
+
+function beatSince(node: NodeView, pass: Pass, since: number): boolean {
+  const at = pass.world.observed.beats.get(node.name)?.advancedAt
+  if (at !== undefined && at > since) return true
+  pass.need({ kind: 'beat', node: node.name, maxAgeMs: BEAT_POLL_MS })
+  return false
+}
+
+/** Fails the node with the tail of the last pod's log, which is asked for first. False = still being fetched. */
+function withLog(
+  started: Started,
+  pass: Pass,
+  reason: 'JobFailed' | 'NodeLost' | 'NodeNotReady' | 'VersionMismatch',
+  message: string,
+  intact: boolean,
+): boolean {
+  const { node, work, pods } = started
+  const last = [...pods].filter((pod) => pod.ranContainer).sort((a, b) => b.createdAt - a.createdAt)[0]
+  // A silent node's kubelet cannot hand out logs.
+  if (last !== undefined && node.ready === 'True') {
+    pass.need({ kind: 'log', namespace: last.namespace, pod: last.name, podUID: last.uid, maxAgeMs: Number.POSITIVE_INFINITY })
+    const log = pass.world.observed.logs.get(last.uid)
+    if (log === undefined) {
+      report(started, pass, 'Verifying', hold('Verifying', `reading the log of pod ${last.name}`))
+      return false
+    }
+    fail(pass, node, work, { reason, message, ...(log.ok ? { log: log.value } : {}) }, failing(started, pass, intact))
+    return true
+  }
+  fail(pass, node, work, { reason, message }, failing(started, pass, intact))
+  return true
+}
+
+function failing({ job, plan }: Started, pass: Pass, intact: boolean) {
+  return { intact, clock: formatTime(pass.now.wall), ...(job === undefined ? {} : { job }), ...(plan === undefined ? {} : { plan }) }
+}
+
+function report({ node, work }: Started, pass: Pass, phase: Phase, ...holds: Hold[]): void {
+  pass.node(work.plan, node.name, phase, ...holds)
+}

@@ -1,0 +1,269 @@
+/**
+ * From the confirmed claim to the point of no return (design §4.3–4.5). Until then a node can always be given back, and is when the Plan,
+ * its hash, the selection or a hold changes.
+ */
+import { ANNOTATION_RETRY, LABEL_NODE } from '../api/names.ts'
+import { type Hold, hold } from '../api/reasons.ts'
+import type { Work } from '../api/record.ts'
+import { formatTime } from '../base/clock.ts'
+import { drainNode } from './drain-node.ts'
+import { silentMembers } from './gates/etcd.ts'
+import type { Context } from './gates/gate.ts'
+import { checkNode, NODE_GATES } from './gates/node-gates.ts'
+import { aborted, checkPlan, namespaceHeld, paused, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { attemptMark } from './attempt.ts'
+import { applyJob, applyJobName } from './job.ts'
+import { jobDeadlineSeconds } from './job-limits.ts'
+import { prepareJob, prepareJobName } from './prepare-job.ts'
+import type { Pass } from './pass.ts'
+import type { PlanState } from './plan-state.ts'
+import { doneLabels } from './post-complete-labels.ts'
+import { parseDuration } from '../kube/objects/duration.ts'
+import { backOut, fail, jobRef, patchNode, recordOf } from './verdict.ts'
+import type { JobView, NodeView, Phase } from './world.ts'
+
+const DAY_MS = 24 * 3600 * 1000
+const BEAT_POLL_MS = 5000
+
+export interface Taken {
+  readonly state: PlanState
+  readonly node: NodeView
+  readonly context: Context
+}
+
+/** A work entry for the next attempt on the node. */
+export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pass): Work {
+  const { plan, key, ref, hash, version } = state
+  const before = recordOf(node).past?.[key]
+  const delay = plan.spec.postCompleteDelay === undefined ? undefined : parseDuration(plan.spec.postCompleteDelay)
+  return {
+    plan: key,
+    planUID: ref.uid,
+    hash,
+    from: node.kubeletVersion,
+    target: version,
+    attempt: before?.hash === hash ? before.attempts + 1 : 1,
+    retry: plan.metadata.annotations[ANNOTATION_RETRY] ?? '',
+    generation: plan.metadata.generation,
+    kubernetes: state.kubernetes,
+    disruptive: state.disruptive,
+    claimedAt: formatTime(pass.now.wall),
+    labels: doneLabels(plan, version, hash),
+    ...(delay?.ok === true && delay.ns > 0n ? { delaySeconds: Number(delay.ns) / 1e9 } : {}),
+  }
+}
+
+/** The claim is confirmed and nothing has been touched yet: write the record, with the cordon unless `prepare` comes before it. */
+export function enter(taken: Taken, pass: Pass): void {
+  const { state, node } = taken
+  const { spec } = state.plan
+  if (spec.drain !== undefined && !drainNode({ ...taken, since: undefined, startedAtMs: undefined }, pass).possible) return
+  const work = newWork(taken, pass)
+  const record = { ...recordOf(node), work }
+  if (spec.prepare === undefined && state.cordons && !node.unschedulable) return cordon(taken, pass, work)
+  pass.step(node.name, [patchNode(node, record)])
+  say(taken, pass, 'Preflight')
+}
+
+function cordon(taken: Taken, pass: Pass, work: Work): void {
+  const { state, node } = taken
+  const record = recordOf(node)
+  const again = record.cordon !== undefined
+  pass.step(node.name, [
+    { ...patchNode(node, { ...record, work, cordon: { at: formatTime(pass.now.wall), plan: state.key } }), unschedulable: true },
+    ...(again
+      ? [
+          {
+            do: 'event',
+            on: { kind: 'Node', namespace: '', name: node.name, uid: node.uid },
+            type: 'Warning',
+            reason: 'CordonedAgain',
+            message: `Plan ${state.key}: somebody uncordoned the node before the upgrade began`,
+          } as const,
+        ]
+      : []),
+  ])
+  say(taken, pass, 'Preflight')
+}
+
+function reasonToBackOut({ state, node, context }: Taken, work: Work): string | undefined {
+  if (work.planUID !== state.ref.uid) return 'the Plan was deleted and made again'
+  if (!state.selected.has(node.name)) return 'the Plan no longer selects the node'
+  if (state.invalid !== undefined) return `the Plan is not valid any more: ${state.invalid}`
+  if (state.hash !== '' && work.hash !== state.hash) return 'the Plan has changed'
+  if (!state.plan.status.applying.includes(node.hostname ?? node.name)) return 'the node no longer stands in status.applying'
+  if (node.hold !== undefined && node.hold !== 'false') return 'the node carries drover.io/hold'
+  return (namespaceHeld(state, context) ?? aborted(state, context))?.message
+}
+
+/** Work under way before the point of no return. */
+export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
+  const { state, node, context } = taken
+  const { spec } = state.plan
+  const seenSince = pass.fact(`taken ${node.uid} ${work.claimedAt} ${work.attempt}`)
+  const why = reasonToBackOut(taken, work)
+  if (why !== undefined) {
+    backOut(pass, node, work, why)
+    return say(taken, pass, 'Pending')
+  }
+  const stop = paused(state, context)
+  if (stop !== undefined) return say(taken, pass, 'Preflight', stop)
+  if (seenSince.wall - Date.parse(work.claimedAt) > DAY_MS && (state.plan.metadata.annotations[ANNOTATION_RETRY] ?? '') === work.retry)
+    return say(
+      taken,
+      pass,
+      'Preflight',
+      hold(
+        'RestoredState',
+        `the claim of ${work.claimedAt} is over a day old: a restored snapshot, or a long outage; set drover.io/retry on the Plan to go on`,
+      ),
+    )
+  if (node.etcd) for (const member of context.cluster.etcdMembers) pass.need({ kind: 'beat', node: member.name, maxAgeMs: BEAT_POLL_MS })
+  const mark = attemptMark({ planUID: work.planUID, attempt: work.attempt, retry: work.retry })
+  const name = applyJobName(state.plan.metadata.name, node.name, work.hash)
+  const job = pass.jobNamed(state.ref.namespace, name)
+  const cordoned = recordOf(node).cordon !== undefined
+  if (spec.prepare !== undefined && !cordoned && job === undefined && !prepared(taken, pass, work, mark)) return
+  if (state.cordons && !node.unschedulable) return cordon(taken, pass, work)
+  if (spec.drain !== undefined) {
+    const since = pass.fact(`cordoned ${node.uid} ${work.claimedAt} ${work.attempt}`).mono
+    const drain = drainNode({ ...taken, since, startedAtMs: Date.parse(recordOf(node).cordon?.at ?? work.claimedAt) }, pass)
+    if (drain.timedOut !== undefined) {
+      fail(
+        pass,
+        node,
+        work,
+        { reason: 'DrainTimeout', message: drain.timedOut },
+        { intact: true, plan: state.ref, clock: formatTime(pass.now.wall), ...(job === undefined ? {} : { job }) },
+      )
+      return say(taken, pass, 'Failed')
+    }
+    if (!drain.done) return
+  }
+  startJob(taken, pass, work, name, mark, job)
+}
+
+/** The Plan's `prepare` container, as a Job of its own before the cordon. True = it has succeeded. */
+function prepared(taken: Taken, pass: Pass, work: Work, mark: string): boolean {
+  const { state, node } = taken
+  const name = prepareJobName(state.plan.metadata.name, node.name, work.hash)
+  const job = pass.jobNamed(state.ref.namespace, name)
+  if (job === undefined) {
+    const made = prepareJob({
+      plan: state.plan,
+      latestVersion: work.target,
+      latestHash: work.hash,
+      node,
+      settings: pass.world.settings,
+      attempt: { planUID: work.planUID, attempt: work.attempt, retry: work.retry },
+    })
+    if (made === undefined) return true
+    pass.step(node.name, [{ do: 'createJob', job: made }])
+    say(taken, pass, 'Preflight', hold('Preparing', 'the prepare Job is being made'))
+    return false
+  }
+  if (job.attempt !== mark || job.deleting) {
+    if (!job.deleting) pass.step(node.name, [{ do: 'deleteJob', job: jobRef(job) }])
+    say(taken, pass, 'Preflight', hold('WaitingForPods', `the prepare Job ${name} of an earlier attempt is being removed`))
+    return false
+  }
+  if (job.complete) return true
+  if (job.failed !== undefined) {
+    fail(
+      pass,
+      node,
+      work,
+      { reason: 'PrepareFailed', message: `Job ${job.namespace}/${job.name} failed: ${job.failed.reason}: ${job.failed.message}` },
+      { intact: true, plan: state.ref, clock: formatTime(pass.now.wall) },
+    )
+    say(taken, pass, 'Failed')
+    return false
+  }
+  const waiting = pass.podsOf(job.uid).find((pod) => pod.waiting !== undefined)?.waiting
+  say(
+    taken,
+    pass,
+    'Preflight',
+    hold('Preparing', `the prepare Job ${name} runs${waiting === undefined ? '' : `: ${waiting.reason} ${waiting.message}`}`),
+  )
+  return false
+}
+
+function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: string, job: JobView | undefined): void {
+  const { state, node, context } = taken
+  const refused = pass.world.observed.rechecks.get(node.name)
+  if (job === undefined) {
+    const remains = pass.world.pods.find((pod) => pod.labels['job-name'] === name && pod.namespace === state.ref.namespace)
+    if (remains !== undefined)
+      return say(taken, pass, 'Preflight', hold('WaitingForPods', `pod ${remains.name} of an earlier apply Job is still there`))
+    const holds = [...checkPlan(START_PLAN_GATES, state, context), checkNode(NODE_GATES, state, node, context)].filter(
+      (found) => found !== undefined,
+    )
+    if (holds.length > 0) return say(taken, pass, 'Preflight', ...holds)
+    const made = applyJob({
+      plan: state.plan,
+      latestVersion: work.target,
+      latestHash: work.hash,
+      node,
+      settings: pass.world.settings,
+      mode: 'native',
+      attempt: { planUID: work.planUID, attempt: work.attempt, retry: work.retry },
+    })
+    if ('error' in made) return say(taken, pass, 'Preflight', hold('PodRejected', made.error))
+    pass.step(node.name, [{ do: 'createJob', job: made.job }])
+    return say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))
+  }
+  if (job.labels[LABEL_NODE] !== node.name)
+    return say(
+      taken,
+      pass,
+      'Preflight',
+      hold('JobNameConflict', `Job ${job.namespace}/${name} belongs to node ${job.labels[LABEL_NODE] ?? '(none)'}; remove it to go on`, {
+        blockedBy: `Job/${job.namespace}/${name}`,
+      }),
+    )
+  if (job.deleting) return say(taken, pass, 'Preflight', hold('WaitingForPods', `Job ${name} of an earlier attempt is being removed`))
+  const finished = job.complete || job.failed !== undefined
+  const fresh = job.attempt === mark && job.parallelism === 0 && !job.suspend && !finished && job.active === 0 && job.failedPods === 0
+  if (!fresh) {
+    if (job.active > 0)
+      return say(
+        taken,
+        pass,
+        'Preflight',
+        hold('WaitingForPods', `Job ${name} of an earlier attempt still has pods`, { blockedBy: `Job/${job.namespace}/${name}` }),
+      )
+    pass.step(node.name, [{ do: 'deleteJob', job: jobRef(job) }])
+    return say(taken, pass, 'Preflight', hold('WaitingForPods', `Job ${name} of an earlier attempt is being removed`))
+  }
+  const server = node.etcd || node.controlPlane
+  const silent = node.etcd && state.disruptive ? silentMembers(node, context.cluster.etcdMembers, pass.world) : []
+  if (silent.length > 0)
+    return say(
+      taken,
+      pass,
+      'Preflight',
+      hold(
+        'HeartbeatMissing',
+        `etcd member${silent.length === 1 ? '' : 's'} ${silent.join(', ')}: no heartbeat seen to advance in the last minute`,
+      ),
+    )
+  const started: Work = { ...work, startedAt: formatTime(pass.now.wall), jobUID: job.uid }
+  pass.step(node.name, [
+    { do: 'recheck', plan: state.key, node: node.name, job: jobRef(job), quorum: server },
+    patchNode(node, { ...recordOf(node), work: started }),
+    { do: 'startJob', job: jobRef(job) },
+    {
+      do: 'event',
+      on: { kind: 'Node', namespace: '', name: node.name, uid: node.uid },
+      type: 'Normal',
+      reason: 'UpgradeStarted',
+      message: `Plan ${state.key}: Job ${name} starts, ${node.kubeletVersion} to ${work.target}, deadline ${jobDeadlineSeconds(state.plan, pass.world.settings.job) ?? 'none'} s`,
+    },
+  ])
+  say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))
+}
+
+function say({ state, node }: Taken, pass: Pass, phase: Phase, ...holds: Hold[]): void {
+  pass.node(state.key, node.name, phase, ...holds)
+}

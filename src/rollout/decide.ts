@@ -1,0 +1,267 @@
+/**
+ * What should happen next, over all Plans and nodes at once. Pure: the same world gives the same decision. A defect in one Plan's turn is
+ * caught and holds that Plan alone (design §2, promise 8).
+ */
+import { hold, type Hold } from '../api/reasons.ts'
+import { messageOf } from '../base/errors.ts'
+import { admit, type Admission } from './admit.ts'
+import { type Context, surveyCluster } from './gates/gate.ts'
+import { checkNode, NODE_GATES } from './gates/node-gates.ts'
+import { checkPlan, PLAN_GATES, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
+import { createLedger } from './ledger.ts'
+import { createPass, type Pass } from './pass.ts'
+import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
+import { driveOrphan, driveSlots, type Slots } from './slots.ts'
+import { differs, planStatus, significantlyDiffers } from './status.ts'
+import { recordOf } from './verdict.ts'
+import type { Action, Decision, World } from './world.ts'
+
+/** Mirrors in the status (messages, counts, phases) may lag this long, so that a quick node costs no write of its own. */
+const MIRROR_DELAY_MS = 15_000
+
+export function decide(world: World): Decision {
+  const pass = createPass(world)
+  const { context, broken } = createContext(world, pass)
+  for (const [key, error] of broken) pass.planHold(key, hold('InternalError', error))
+  const wanted = new Set<string>()
+  for (const view of world.plans) {
+    if (view.namespace !== world.settings.namespace) continue
+    if (view.plan === undefined) {
+      pass.planHold(view.key, hold('PlanUnreadable', view.error))
+      pass.step(`unreadable ${view.key}`, [
+        {
+          do: 'event',
+          on: { kind: 'Plan', namespace: view.namespace, name: view.name, uid: view.uid },
+          type: 'Warning',
+          reason: 'PlanUnreadable',
+          message: view.error,
+        },
+      ])
+    }
+  }
+  for (const state of context.states.values()) {
+    try {
+      for (const pull of turn(state, context, pass)) wanted.add(pull)
+    } catch (error) {
+      pass.planHold(state.key, hold('InternalError', messageOf(error)))
+    }
+  }
+  for (const node of world.nodes) tend(node, context, pass)
+  tidyJobs(context, pass)
+  tidyPulls(wanted, pass)
+  return pass.decision()
+}
+
+/** Everything the gates look at. Also used to check again, against fresh reads. */
+export function createContext(world: World, pass: Pass): { context: Context; broken: ReadonlyMap<string, string> } {
+  const states = new Map<string, PlanState>()
+  const broken = new Map<string, string>()
+  for (const view of world.plans) {
+    if (view.plan === undefined || view.namespace !== world.settings.namespace || view.plan.metadata.deletionTimestamp !== undefined)
+      continue
+    try {
+      states.set(view.key, readPlan(view as AnyPlan, pass))
+    } catch (error) {
+      broken.set(view.key, messageOf(error))
+    }
+  }
+  return { context: { world, ledger: createLedger(world), states, cluster: surveyCluster(world.nodes) }, broken }
+}
+
+/**
+ * Checks claims, or a start, against a world of fresh reads: the holds that now stand in the way, by node. The node's own slot does not
+ * count against it; the Plan's concurrency does.
+ */
+export function recheck(world: World, plan: string, nodes: readonly string[], hash: string): ReadonlyMap<string, Hold> {
+  const pass = createPass(world)
+  const { context } = createContext(world, pass)
+  const found = new Map<string, Hold>()
+  const state = context.states.get(plan)
+  for (const name of nodes) {
+    const node = context.cluster.byName.get(name)
+    if (state === undefined) found.set(name, hold('PlanUnreadable', `Plan ${plan} is gone or cannot be read`))
+    else if (state.hash !== hash) found.set(name, hold('VersionUnresolved', `Plan ${plan} has changed meanwhile`))
+    else if (node === undefined) found.set(name, hold('NodeDeleting', `node ${name} is gone`))
+    else if (!state.selected.has(name)) found.set(name, hold('NodeHeld', `Plan ${plan} no longer selects node ${name}`))
+    else if (!state.plan.status.applying.includes(node.hostname ?? name))
+      found.set(name, hold('ClaimWithdrawn', `node ${name} no longer stands in status.applying`))
+    else if (context.ledger.slots(plan).size > Math.max(state.plan.spec.concurrency ?? 0, 0) && recordOf(node).work === undefined)
+      found.set(
+        name,
+        hold('ConcurrencyReached', `Plan ${plan} has more nodes in flight than concurrency ${state.plan.spec.concurrency ?? 0}`),
+      )
+    else {
+      const stop = [...checkPlan(START_PLAN_GATES, state, context), checkNode(NODE_GATES, state, node, context)].find(
+        (entry) => entry !== undefined,
+      )
+      if (stop !== undefined) found.set(name, stop)
+    }
+  }
+  return found
+}
+
+/** One Plan's turn. Returns the names of the pull pods it wants. */
+function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<string> {
+  const planHolds = checkPlan(PLAN_GATES, state, context)
+  for (const found of planHolds) {
+    pass.planHold(state.key, found)
+    if (found.retryAt !== undefined) pass.lookAt(pass.now.mono + found.retryAt - pass.now.wall)
+  }
+  const slots = driveSlots(state, context, pass)
+  const noted = state.memoryError === undefined && state.memory.adopt !== undefined
+  const admission: Admission = noted ? admit(state, slots, planHolds, context, pass) : { claims: [], pulls: new Set(), held: 0 }
+  if (!remember(state, slots, context, pass)) write(state, slots, admission, pass)
+  return admission.pulls
+}
+
+/** Writes the rollout memory where it should read otherwise; before the first claim it notes whom we found in `applying` (design §4.9). */
+function remember(state: PlanState, slots: Slots, context: Context, pass: Pass): boolean {
+  if (state.memoryError !== undefined) return false
+  const base = state.newMemory ?? state.memory
+  const adopt = state.memory.adopt ?? state.plan.status.applying
+  const still = adopt.filter((hostname) => {
+    const node = context.cluster.byHostname.get(hostname)?.[0]
+    if (!slots.kept.includes(hostname) || node === undefined) return false
+    const record = recordOf(node)
+    return record.work?.plan !== state.key && record.past?.[state.key] === undefined
+  })
+  if (state.newMemory === undefined && state.memory.adopt !== undefined && still.length === adopt.length) return false
+  const next = state.memory.adopt === undefined ? [...adopt] : still
+  pass.step(`plan ${state.key}`, [
+    { do: 'annotatePlan', plan: state.ref, resourceVersion: state.resourceVersion, memory: { ...base, adopt: next } },
+  ])
+  return true
+}
+
+function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass): void {
+  const { world, now } = pass
+  const claims = admission.claims.map((node) => node.hostname ?? node.name)
+  const applying = [...new Set([...slots.kept, ...claims])]
+  const report = pass.report(state.key)
+  let done = 0
+  for (const node of state.selected.values()) if (node.labels[state.label] === state.hash && state.hash !== '') done++
+  const failures = slots.failed.map((node) => failureText(node.name, recordOf(node).past?.[state.key]))
+  const tally = {
+    selected: state.selected.size,
+    done,
+    inFlight: applying.length - slots.failed.length,
+    failed: slots.failed.length,
+    held: Math.max(0, admission.held),
+  }
+  const stalled = stalledBy(report, pass)
+  const status = planStatus({ state, applying, report, tally, failure: failures[0], stalled, kstatus: world.settings.kstatus, now })
+  const old = state.plan.status
+  if (!significantlyDiffers(old, status) && claims.length === 0) {
+    if (!differs(old, status)) return
+    const due = pass.fact(`mirror ${state.key}`).mono + MIRROR_DELAY_MS
+    if (now.mono < due) return pass.lookAt(due)
+  }
+  const actions: Action[] = [
+    {
+      do: 'writeStatus',
+      plan: state.ref,
+      resourceVersion: state.resourceVersion,
+      status,
+      confirm: admission.claims.map((node) => node.name),
+    },
+    ...statusEvents(state, status),
+  ]
+  pass.step(`plan ${state.key}`, actions)
+}
+
+function failureText(node: string, past: { reason: string; message: string } | undefined): string {
+  return past === undefined
+    ? `Node ${node} failed`
+    : past.reason === 'JobFailed'
+      ? past.message
+      : `Node ${node}: ${past.reason}: ${past.message}`
+}
+
+/** A hold that needs a person, or a drain that has lasted too long, and nothing else moves. */
+function stalledBy(
+  report: { holds: readonly Hold[]; nodes: ReadonlyMap<string, { phase: string; holds: readonly Hold[] }> },
+  pass: Pass,
+): Hold | undefined {
+  const person = report.holds.find((entry) => entry.endedBy === 'person')
+  if (person !== undefined) return person
+  for (const node of report.nodes.values()) {
+    for (const entry of node.holds) {
+      const tooLong =
+        entry.reason === 'DrainBlocked' && pass.now.wall - (entry.since ?? pass.now.wall) > pass.world.settings.drain.stalledAfterMs
+      if (tooLong || (entry.endedBy === 'person' && node.phase !== 'Pending')) return entry
+    }
+  }
+  const phases = [...report.nodes.values()]
+  if (phases.length > 0 && phases.every((node) => node.phase === 'Pending' || node.phase === 'Failed' || node.phase === 'Done'))
+    return phases.flatMap((node) => node.holds).find((entry) => entry.endedBy === 'person')
+  return undefined
+}
+
+/** SUC's events on the Plan, where a condition changes its meaning. */
+function statusEvents(
+  state: PlanState,
+  status: { conditions: readonly { type: string; status: string; reason?: string; message?: string }[] },
+): Action[] {
+  const events: Action[] = []
+  const on = { kind: 'Plan', ...state.ref } as const
+  for (const condition of status.conditions) {
+    const before = state.plan.status.conditions.find((other) => other.type === condition.type)
+    const changed = before?.status !== condition.status || (before.reason ?? '') !== (condition.reason ?? '')
+    if (condition.type === 'Validated' && changed)
+      events.push(
+        condition.status === 'True'
+          ? { do: 'event', on, type: 'Normal', reason: 'Validated', message: 'Plan is valid' }
+          : { do: 'event', on, type: 'Warning', reason: 'ValidateFailed', message: condition.message ?? '' },
+      )
+    if (condition.type === 'LatestResolved') {
+      if (condition.status === 'True' && state.plan.status.latestVersion !== state.version)
+        events.push({
+          do: 'event',
+          on,
+          type: 'Normal',
+          reason: 'Resolved',
+          message: `Resolved latest version from Spec.${condition.reason}: ${state.version}`,
+        })
+      if ((condition.message ?? '').startsWith('cannot resolve') && before?.message !== condition.message)
+        events.push({ do: 'event', on, type: 'Warning', reason: 'ResolveFailed', message: condition.message ?? '' })
+    }
+    if (condition.type === 'Complete' && changed) {
+      if (condition.reason === 'Complete')
+        events.push({
+          do: 'event',
+          on,
+          type: 'Normal',
+          reason: 'Complete',
+          message: `Jobs complete for version ${state.version}. Hash: ${state.hash}`,
+        })
+      else if (condition.reason === 'NoMatchingNodes')
+        events.push({ do: 'event', on, type: 'Warning', reason: 'NoMatchingNodes', message: condition.message ?? '' })
+      else if (condition.reason === 'SyncJob')
+        events.push({
+          do: 'event',
+          on,
+          type: 'Normal',
+          reason: 'SyncJob',
+          message: `Jobs synced for version ${state.version}. Hash: ${state.hash}`,
+        })
+      else if (condition.reason !== 'NotReady' && condition.reason !== 'JobFailed')
+        events.push({ do: 'event', on, type: 'Normal', reason: 'Waiting', message: `${condition.reason}: ${condition.message ?? ''}` })
+    }
+  }
+  return events
+}
+
+/** A node outside any Plan's turn: work whose Plan is gone, and what is left behind. */
+function tend(node: World['nodes'][number], context: Context, pass: Pass): void {
+  if (node.record?.ok !== true) return
+  const { work } = node.record.record
+  try {
+    if (work === undefined) return tidyNode(node, context, pass)
+    const namespace = work.plan.slice(0, work.plan.indexOf('/'))
+    if (namespace !== pass.world.settings.namespace || context.states.has(work.plan)) return
+    driveOrphan(node, work, pass)
+  } catch (error) {
+    pass.node(work?.plan ?? '', node.name, 'Pending', hold('InternalError', messageOf(error)))
+  }
+}

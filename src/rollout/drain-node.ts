@@ -1,0 +1,121 @@
+/** The drain of one node as part of the decision: level-triggered, each pass works on the pods that are left, by UID (design §4.4). */
+import { type Hold, hold } from '../api/reasons.ts'
+import { drainTimeoutMs, evictionGraceSeconds, filterPods, podName, refusals } from './drain.ts'
+import { forecast } from './drain-forecast.ts'
+import type { Context } from './gates/gate.ts'
+import type { Pass } from './pass.ts'
+import type { PlanState } from './plan-state.ts'
+import type { NodeView } from './world.ts'
+
+/** kubectl waits this long after a refused eviction. */
+const EVICTION_RETRY_MS = 5000
+const VIEW_POLL_MS = 2000
+const FORECAST_MAX_AGE_MS = 60_000
+const MAX_EVICTIONS_A_PASS = 20
+
+export interface Draining {
+  readonly state: PlanState
+  readonly node: NodeView
+  readonly context: Context
+  /** Monotonic time of the cordon; undefined = only look (the forecast before the cordon). */
+  readonly since: number | undefined
+  /** Wall-clock time from which drain.timeout counts. */
+  readonly startedAtMs: number | undefined
+}
+
+export interface DrainProgress {
+  /** Nothing on the node forbids the drain; false also while the pods are not known yet. */
+  readonly possible: boolean
+  readonly done: boolean
+  readonly timedOut?: string
+}
+
+export function drainNode(draining: Draining, pass: Pass): DrainProgress {
+  const { state, node, since } = draining
+  const { world, now } = pass
+  const options = state.plan.spec.drain ?? {}
+  const view = world.observed.drains.get(node.name)
+  const stale = view === undefined || (since !== undefined && view.at < since)
+  const say = (...holds: Hold[]) => pass.node(state.key, node.name, since === undefined ? 'Preflight' : 'Draining', ...holds)
+  if (stale || !view.ok) {
+    pass.need({ kind: 'drain', node: node.name, maxAgeMs: stale ? 0 : VIEW_POLL_MS })
+    say(
+      hold(
+        'Draining',
+        view?.ok === false ? `the pods of node ${node.name} cannot be listed: ${view.error}` : `reading the pods of node ${node.name}`,
+      ),
+    )
+    return { possible: false, done: false }
+  }
+  const found = filterPods({ pods: view.value.pods, drain: options, daemonSetExists: () => true, nowMs: now.wall })
+  const refused = found.ok ? refusals(found.verdicts) : [found.error]
+  if (!found.ok || refused.length > 0) {
+    pass.need({ kind: 'drain', node: node.name, maxAgeMs: EVICTION_RETRY_MS })
+    say(hold('DrainImpossible', refused.join('; ')))
+    return { possible: false, done: false }
+  }
+  const evict = found.verdicts.filter((verdict) => verdict.action === 'evict').map((verdict) => verdict.pod)
+  const left = found.verdicts.filter((verdict) => verdict.action === 'evict' || verdict.action === 'wait').map((verdict) => verdict.pod)
+  const blocked = forecast(evict, view.value.budgets)
+  if (since === undefined) {
+    pass.need({ kind: 'drain', node: node.name, maxAgeMs: FORECAST_MAX_AGE_MS })
+    const first = blocked[0]
+    if (first !== undefined)
+      pass.step(`forecast ${node.name}`, [
+        {
+          do: 'event',
+          on: { kind: 'Plan', ...state.ref },
+          type: 'Warning',
+          reason: 'DrainForecast',
+          message: `Node ${node.name}: ${first.message}`,
+        },
+      ])
+    return { possible: true, done: false }
+  }
+  if (left.length === 0) return { possible: true, done: true }
+  pass.need({ kind: 'drain', node: node.name, maxAgeMs: VIEW_POLL_MS })
+  const timeout = drainTimeoutMs(options)
+  if (timeout.ok && timeout.ms !== undefined && draining.startedAtMs !== undefined) {
+    const end = draining.startedAtMs + timeout.ms
+    if (now.wall >= end)
+      return { possible: true, done: false, timedOut: `drain.timeout is over; left: ${left.slice(0, 5).map(podName).join(', ')}` }
+    pass.lookAt(now.mono + end - now.wall)
+  }
+  const grace = evictionGraceSeconds(options)
+  let sent = 0
+  const waits: Hold[] = []
+  for (const pod of evict) {
+    const uid = pod.metadata?.uid ?? ''
+    if (pod.metadata?.deletionTimestamp !== undefined) continue
+    const answer = world.observed.evictions.get(uid)
+    if (answer !== undefined) {
+      const entry = blocked.find((candidate) => candidate.pod === pod)
+      const budget = entry?.budgets[0]?.metadata
+      waits.push(
+        hold('DrainBlocked', `node ${node.name}: ${entry?.message ?? `pod ${podName(pod)} cannot be evicted: ${answer.message}`}`, {
+          ...(budget === undefined ? {} : { blockedBy: `PodDisruptionBudget/${budget.namespace ?? ''}/${budget.name ?? ''}` }),
+          retryAt: now.wall + answer.at + EVICTION_RETRY_MS - now.mono,
+        }),
+      )
+      if (now.mono < answer.at + EVICTION_RETRY_MS) {
+        pass.lookAt(answer.at + EVICTION_RETRY_MS)
+        continue
+      }
+    }
+    if (sent++ >= MAX_EVICTIONS_A_PASS) break
+    const ref = { namespace: pod.metadata?.namespace ?? '', name: pod.metadata?.name ?? '', uid }
+    const more = grace === undefined ? {} : { graceSeconds: grace }
+    pass.step(`pod ${uid}`, [
+      options.disableEviction === true ? { do: 'deletePod', pod: ref, ...more } : { do: 'evict', pod: ref, ...more },
+    ])
+  }
+  const names = left.map(podName)
+  say(
+    ...waits,
+    hold(
+      'Draining',
+      `${left.length} pod${left.length === 1 ? '' : 's'} left on node ${node.name}: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`,
+    ),
+  )
+  return { possible: true, done: false }
+}

@@ -1,0 +1,154 @@
+/** Gates of one node under one Plan: asked for each candidate, and again before the point of no return. */
+import { type Hold, hold } from '../../api/reasons.ts'
+import { parseIntOrPercent, scaleIntOrPercent } from '../../kube/objects/int-or-percent.ts'
+import { untoleratedTaints } from '../../kube/objects/taints.ts'
+import type { PlanState } from '../plan-state.ts'
+import { compareToTarget, minorsBetween, parseVersion } from '../version.ts'
+import type { NodeView } from '../world.ts'
+import { etcdQuorum } from './etcd.ts'
+import type { Context, NodeGate } from './gate.ts'
+
+const UNSCHEDULABLE = { key: 'node.kubernetes.io/unschedulable', operator: 'Exists', effect: 'NoSchedule' } as const
+
+const recordReadable: NodeGate = (_state, node) =>
+  node.record === undefined || node.record.ok
+    ? undefined
+    : hold(
+        'RecordUnreadable',
+        `annotation drover.io/node-upgrade of node ${node.name} cannot be read (${node.record.error}); it is never overwritten: correct or remove it`,
+      )
+
+const nodeHeld: NodeGate = (_state, node) =>
+  node.hold === undefined || node.hold === 'false'
+    ? undefined
+    : hold('NodeHeld', `node ${node.name} carries drover.io/hold${node.hold === '' || node.hold === 'true' ? '' : ` (${node.hold})`}`)
+
+const notDeleting: NodeGate = (_state, node) => (node.deleting ? hold('NodeDeleting', `node ${node.name} is being deleted`) : undefined)
+
+const hostname: NodeGate = (_state, node, { cluster }) => {
+  if (node.hostname === undefined || node.hostname === '')
+    return hold('HostnameMissing', `node ${node.name} has no label kubernetes.io/hostname; Jobs cannot be bound to it`)
+  const same = cluster.byHostname.get(node.hostname) ?? []
+  if (same.length < 2) return undefined
+  return hold(
+    'HostnameDuplicate',
+    `nodes ${same.map((n) => n.name).join(', ')} share kubernetes.io/hostname=${node.hostname}; a Job could land on the wrong one`,
+  )
+}
+
+const notBusy: NodeGate = (state, node, { ledger }) => {
+  const others = ledger.othersOn(node, state.key)
+  return others.length === 0
+    ? undefined
+    : hold('NodeBusy', `Plan ${others[0]} works on node ${node.name}`, { blockedBy: `Plan/${others[0]}` })
+}
+
+const ready: NodeGate = (state, node) =>
+  !state.disruptive || node.ready === 'True'
+    ? undefined
+    : hold('NodeNotReady', `node ${node.name} is not Ready (${node.ready})`, { blockedBy: `Node//${node.name}` })
+
+const tolerated: NodeGate = (state, node) => {
+  const taint = untoleratedTaints(node.taints, [UNSCHEDULABLE, ...(state.plan.spec.tolerations ?? [])])[0]
+  if (taint === undefined) return undefined
+  return hold(
+    'UntoleratedTaint',
+    `node ${node.name} has taint ${taint.key}${taint.value ? `=${taint.value}` : ''}:${taint.effect}, which spec.tolerations does not tolerate`,
+  )
+}
+
+/** Somebody else holds the node back; a server would be one member less, so it waits. Other nodes are taken last and stay cordoned (design §6). */
+export function cordonedByOthers(node: NodeView): boolean {
+  if (!node.unschedulable) return false
+  return !(node.record?.ok === true && node.record.record.cordon !== undefined)
+}
+
+const serverNotCordoned: NodeGate = (state, node) =>
+  state.disruptive && (node.controlPlane || node.etcd) && cordonedByOthers(node)
+    ? hold(
+        'CordonedByOthers',
+        `server ${node.name} was cordoned by somebody else${node.cordonOwner === undefined ? '' : ` (${node.cordonOwner})`}; uncordon it to have it upgraded`,
+      )
+    : undefined
+
+const direction: NodeGate = (state, node, { cluster }) => {
+  if (!state.kubernetes) return undefined
+  const order = compareToTarget(node.kubeletVersion, state.version)
+  if (order === undefined)
+    return hold(
+      'VersionUnknown',
+      `node ${node.name} reports ${node.kubeletVersion === '' ? 'no version' : node.kubeletVersion}, which cannot be compared with ${state.version}`,
+    )
+  if (order > 0)
+    return hold('Downgrade', `node ${node.name} is at ${node.kubeletVersion}, above the target ${state.version}; Drover does not downgrade`)
+  const from = parseVersion(node.kubeletVersion)
+  const to = parseVersion(state.version)
+  if (from === undefined || to === undefined) return hold('VersionUnknown', `version ${state.version} cannot be parsed`)
+  if (node.controlPlane) {
+    const minors = minorsBetween(from, to)
+    return minors <= 1
+      ? undefined
+      : hold(
+          'SkippedMinor',
+          `server ${node.name} is at ${node.kubeletVersion}; ${state.version} would skip ${minors - 1} minor version${minors === 2 ? '' : 's'}`,
+        )
+  }
+  for (const server of cluster.servers) {
+    if (!server.controlPlane) continue
+    const ahead = compareToTarget(server.kubeletVersion, state.version)
+    if (ahead !== undefined && ahead < 0)
+      return hold('AheadOfServers', `${state.version} is newer than server ${server.name} (${server.kubeletVersion}); servers come first`, {
+        blockedBy: `Node//${server.name}`,
+      })
+  }
+  return undefined
+}
+
+const oneServerAtATime: NodeGate = (state, node, { cluster, ledger }) => {
+  if (!state.disruptive || !(node.controlPlane || node.etcd)) return undefined
+  const other = cluster.servers.find((server) => server.name !== node.name && ledger.disrupted(server))
+  return other === undefined
+    ? undefined
+    : hold('ControlPlaneBusy', `server ${other.name} is in flight; servers go one at a time`, { blockedBy: `Node//${other.name}` })
+}
+
+const budget: NodeGate = (state, node, { world, cluster, ledger }) => {
+  const limit = world.settings.clusterMaxUnavailable
+  if (limit === undefined || !state.disruptive) return undefined
+  const parsed = parseIntOrPercent(limit)
+  if (!parsed.ok) return hold('BudgetReached', `DROVER_CLUSTER_MAX_UNAVAILABLE ${limit}: ${parsed.error}`)
+  const zero = 'percent' in parsed.value ? parsed.value.percent === 0 : parsed.value.count === 0
+  const allowed = zero ? 0 : Math.max(1, scaleIntOrPercent(parsed.value, world.nodes.length, 'down'))
+  let taken = 0
+  for (const other of world.nodes) {
+    if (other.name !== node.name && (cluster.unavailable.has(other.name) || ledger.disrupted(other))) taken++
+  }
+  // A node that is unavailable anyway costs nothing.
+  const cost = cluster.unavailable.has(node.name) ? 0 : 1
+  return cost === 0 || taken + cost <= allowed
+    ? undefined
+    : hold('BudgetReached', `${taken} nodes are unavailable or in flight; the cluster allows ${allowed}`)
+}
+
+export const NODE_GATES: readonly NodeGate[] = [
+  recordReadable,
+  nodeHeld,
+  notDeleting,
+  hostname,
+  notBusy,
+  direction,
+  ready,
+  serverNotCordoned,
+  tolerated,
+  oneServerAtATime,
+  etcdQuorum,
+  budget,
+]
+
+export function checkNode(gates: readonly NodeGate[], state: PlanState, node: NodeView, context: Context): Hold | undefined {
+  for (const gate of gates) {
+    const found = gate(state, node, context)
+    if (found !== undefined) return found
+  }
+  return undefined
+}

@@ -1,0 +1,117 @@
+/** Gates of a whole Plan: asked once a pass. While one holds, no node of the Plan is taken; nodes past the point of no return go on. */
+import { ANNOTATION_ABORT, ANNOTATION_PAUSED } from '../../api/names.ts'
+import { type Hold, hold } from '../../api/reasons.ts'
+import { mismatchedTag, type PlanState } from '../plan-state.ts'
+import { isInside, nextOpening, parseWindow } from '../window.ts'
+import type { Context, PlanGate } from './gate.ts'
+
+const memoryReadable: PlanGate = ({ memoryError }) =>
+  memoryError === undefined
+    ? undefined
+    : hold('MemoryUnreadable', `annotation drover.io/rollout cannot be read (${memoryError}); remove it or restore it`)
+
+const valid: PlanGate = ({ invalid }) => (invalid === undefined ? undefined : hold('PlanInvalid', invalid))
+
+const resolved: PlanGate = ({ hash, versionProblem }) =>
+  hash !== '' ? undefined : hold('VersionUnresolved', versionProblem ?? 'the version is not resolved yet')
+
+export const namespaceHeld: PlanGate = (_state, { world }) =>
+  world.namespaceHold === undefined
+    ? undefined
+    : hold(
+        'NamespaceHeld',
+        `namespace ${world.settings.namespace} carries drover.io/hold${reasonGiven(world.namespaceHold)}; remove the annotation to go on`,
+      )
+
+export const paused: PlanGate = ({ plan }) => {
+  const value = plan.metadata.annotations[ANNOTATION_PAUSED]
+  if (value === undefined || value === 'false') return undefined
+  return hold('Paused', `annotation drover.io/paused is set${reasonGiven(value)}; remove it to go on`)
+}
+
+export const aborted: PlanGate = (state) => {
+  const value = state.plan.metadata.annotations[ANNOTATION_ABORT]
+  if (value === undefined || state.hash === '' || value !== state.hash.slice(0, 8)) return undefined
+  return hold('Aborted', `annotation drover.io/abort names this hash (${value}); remove it, or change the Plan, to go on`)
+}
+
+const imageMatches: PlanGate = (state) => {
+  const tag = mismatchedTag(state)
+  if (tag === undefined) return undefined
+  return hold(
+    'ImageVersionMismatch',
+    `spec.upgrade.image is pinned to tag ${tag} but the version is ${state.version}: every node would be taken for a run that cannot reach it; drop the tag or correct the version`,
+  )
+}
+
+const someConcurrency: PlanGate = ({ plan }) =>
+  (plan.spec.concurrency ?? 0) > 0
+    ? undefined
+    : hold('ConcurrencyZero', 'spec.concurrency is missing or 0, so no node is taken; set it to 1 or more')
+
+const inWindow: PlanGate = ({ plan }, { world }) => {
+  if (plan.spec.window === undefined) return undefined
+  const parsed = parseWindow(plan.spec.window)
+  if (!parsed.ok || isInside(parsed.window, world.now.wall)) return undefined
+  const opens = nextOpening(parsed.window, world.now.wall)
+  if (opens === undefined) return hold('OutsideWindow', 'spec.window never opens')
+  return hold('OutsideWindow', `the window opens at ${new Date(opens).toISOString()}`, { retryAt: opens })
+}
+
+/** The Plan that the upstream images' `prepare <plan>` waits for; held here instead of burning the Job's deadline (users-pains row 8). */
+export function planAwaited(state: PlanState): string | undefined {
+  const args = state.plan.spec.prepare?.args
+  return args?.length === 2 && args[0] === 'prepare' ? args[1] : undefined
+}
+
+const planBefore: PlanGate = (state, context) => {
+  const name = planAwaited(state)
+  if (name === undefined || name === state.plan.metadata.name) return undefined
+  const other = context.states.get(`${state.plan.metadata.namespace}/${name}`)
+  if (other === undefined) return hold('WaitingForPlan', `prepare names Plan ${name}, which does not exist or cannot be read`)
+  const ref = `Plan/${other.key}`
+  if (other.version !== state.version)
+    return hold(
+      'WaitingForPlan',
+      `Plan ${name} is for version ${other.version === '' ? '(unresolved)' : other.version}, this one for ${state.version}`,
+      { blockedBy: ref },
+    )
+  if (other.selected.size === 0) return hold('WaitingForPlan', `Plan ${name} selects no node`, { blockedBy: ref })
+  const open = openNodes(other, context)
+  if (open.length === 0) return undefined
+  return hold('WaitingForPlan', `Plan ${name} is not complete: ${open.length} of ${other.selected.size} nodes to go, next ${open[0]}`, {
+    blockedBy: ref,
+  })
+}
+
+/** Names of selected nodes that are not done, or still hold a slot. */
+export function openNodes(state: PlanState, { ledger }: Pick<Context, 'ledger'>): string[] {
+  const slots = ledger.slots(state.key)
+  const open: string[] = []
+  for (const node of state.selected.values()) {
+    if (node.labels[state.label] !== state.hash || slots.has(node.hostname ?? node.name)) open.push(node.name)
+  }
+  return open
+}
+
+const reasonGiven = (value: string) => (value === '' || value === 'true' ? '' : ` (${value})`)
+
+export const PLAN_GATES: readonly PlanGate[] = [
+  memoryReadable,
+  valid,
+  resolved,
+  namespaceHeld,
+  paused,
+  aborted,
+  imageMatches,
+  someConcurrency,
+  inWindow,
+  planBefore,
+]
+
+/** Gates of the Plan that are asked again before the point of no return. */
+export const START_PLAN_GATES: readonly PlanGate[] = [memoryReadable, valid, resolved, namespaceHeld, paused, aborted, imageMatches]
+
+export function checkPlan(gates: readonly PlanGate[], state: PlanState, context: Context): Hold[] {
+  return gates.map((gate) => gate(state, context)).filter((found) => found !== undefined)
+}

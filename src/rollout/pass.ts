@@ -1,0 +1,78 @@
+/** What one pass of `decide` collects as it goes. Mutable, and lives only inside the pass. */
+import type { Hold } from '../api/reasons.ts'
+import type { PlanKey } from '../api/record.ts'
+import type { Action, Decision, JobView, Moment, Need, NodeReport, Phase, PlanReport, PodView, Step, World } from './world.ts'
+
+export interface Pass {
+  readonly world: World
+  readonly now: Moment
+  step(about: string, actions: readonly Action[]): void
+  need(need: Need): void
+  /** Asserts a fact and says since when it has stood; in the pass that first asserts it: now. */
+  fact(key: string): Moment
+  /** Asks to be called again at this monotonic time at the latest. */
+  lookAt(mono: number): void
+  planHold(plan: PlanKey, hold: Hold): void
+  /** What is said of a node under a Plan; the last word counts, holds add up. */
+  node(plan: PlanKey, node: string, phase: Phase, ...holds: Hold[]): void
+  /** What has been said of a Plan so far. */
+  report(plan: PlanKey): PlanReport
+  jobNamed(namespace: string, name: string): JobView | undefined
+  jobWithUID(uid: string): JobView | undefined
+  podsOf(jobUID: string): readonly PodView[]
+  decision(): Decision
+}
+
+const NO_PODS: readonly PodView[] = []
+
+export function createPass(world: World): Pass {
+  const steps: Step[] = []
+  const needs: Need[] = []
+  const facts = new Set<string>()
+  const plans = new Map<PlanKey, { holds: Hold[]; nodes: Map<string, NodeReport> }>()
+  let next: number | undefined
+  const jobsByName = new Map(world.jobs.map((job) => [`${job.namespace}/${job.name}`, job]))
+  const jobsByUID = new Map(world.jobs.map((job) => [job.uid, job]))
+  const podsByJob = new Map<string, PodView[]>()
+  for (const pod of world.pods) {
+    if (pod.jobUID === undefined) continue
+    const same = podsByJob.get(pod.jobUID)
+    if (same === undefined) podsByJob.set(pod.jobUID, [pod])
+    else same.push(pod)
+  }
+  const report = (plan: PlanKey) => {
+    let found = plans.get(plan)
+    if (found === undefined) plans.set(plan, (found = { holds: [], nodes: new Map() }))
+    return found
+  }
+  const pass: Pass = {
+    world,
+    now: world.now,
+    step(about, actions) {
+      if (actions.length > 0) steps.push({ about, actions })
+    },
+    need(need) {
+      needs.push(need)
+    },
+    fact(key) {
+      facts.add(key)
+      return world.since.get(key) ?? world.now
+    },
+    lookAt(mono) {
+      if (next === undefined || mono < next) next = mono
+    },
+    planHold(plan, hold) {
+      report(plan).holds.push({ ...hold, since: pass.fact(`hold ${plan} ${hold.reason}`).wall })
+    },
+    node(plan, node, phase, ...holds) {
+      const dated = holds.map((hold) => ({ ...hold, since: pass.fact(`hold ${plan} ${node} ${hold.reason}`).wall }))
+      report(plan).nodes.set(node, { phase, holds: dated })
+    },
+    report,
+    jobNamed: (namespace, name) => jobsByName.get(`${namespace}/${name}`),
+    jobWithUID: (uid) => jobsByUID.get(uid),
+    podsOf: (jobUID) => podsByJob.get(jobUID) ?? NO_PODS,
+    decision: () => ({ steps, needs, facts, reports: plans, lookAt: next }),
+  }
+  return pass
+}

@@ -1,0 +1,186 @@
+/** What a Plan means right now: valid or not, its version, its hash, its nodes. Read anew in every pass; nothing of it is stored. */
+import type { Secret } from 'kubernetes-types/core/v1.d.ts'
+import { ANNOTATION_DIGEST, planLabel } from '../api/names.ts'
+import type { RolloutMemory } from '../api/memory.ts'
+import type { Plan } from '../api/plan.ts'
+import type { PlanKey } from '../api/record.ts'
+import { imageBasename, parseImage } from '../kube/objects/image.ts'
+import { compileLabelSelector, matchesSelector } from '../kube/objects/selector.ts'
+import { considerSighting } from './channel.ts'
+import { latestHash } from './latest-hash.ts'
+import type { Pass } from './pass.ts'
+import { validatePlan } from './validate.ts'
+import { isKubernetesVersion, munge } from './version.ts'
+import type { NodeView, PlanView, Ref } from './world.ts'
+
+export interface PlanState {
+  readonly key: PlanKey
+  readonly plan: Plan
+  readonly ref: Ref
+  readonly resourceVersion: string
+  /** The Plan's label on nodes. */
+  readonly label: string
+  /** Text of the first validation error. */
+  readonly invalid: string | undefined
+  /** Munged version in force; empty while unresolved. */
+  readonly version: string
+  /** Why there is no version, or what is wrong with the channel although there is one. */
+  readonly versionProblem: string | undefined
+  /** latestHash; empty while unresolved. */
+  readonly hash: string
+  readonly memory: RolloutMemory
+  readonly memoryError: string | undefined
+  /** The memory should read so; undefined = as it is. */
+  readonly newMemory: RolloutMemory | undefined
+  /** Version rules apply: RKE2/K3s-shaped version and a known upgrade image (design §1). */
+  readonly kubernetes: boolean
+  /** Guards of quorum, readiness and foreign cordons apply (design §1). */
+  readonly disruptive: boolean
+  readonly cordons: boolean
+  /** Nodes that the selector matches and that are not switched off by the label value `disabled`; by name. */
+  readonly selected: ReadonlyMap<string, NodeView>
+}
+
+export type AnyPlan = Extract<PlanView, { plan: Plan }>
+
+const KNOWN_IMAGES = new Set(['rke2-upgrade', 'k3s-upgrade', 'drover-rke2-upgrade', 'drover-k3s-upgrade'])
+
+export function isKnownImage(image: string): boolean {
+  return KNOWN_IMAGES.has(imageBasename(image))
+}
+
+/** Tag of a known upgrade image that differs from the version in force; undefined = all is well. */
+export function mismatchedTag(state: Pick<PlanState, 'plan' | 'version'>): string | undefined {
+  const image = state.plan.spec.upgrade.image
+  if (!isKnownImage(image) || state.version === '') return undefined
+  const tag = parseImage(image)?.tag
+  return tag === undefined || tag === state.version ? undefined : tag
+}
+
+export function isDisruptive(plan: Plan): boolean {
+  return plan.spec.cordon === true || plan.spec.drain !== undefined || isKnownImage(plan.spec.upgrade.image)
+}
+
+export function readPlan(view: AnyPlan, pass: Pass): PlanState {
+  const { plan } = view
+  const { spec, metadata } = plan
+  const memoryError = view.memory.ok ? undefined : view.memory.error
+  const memory: RolloutMemory = (view.memory.ok ? view.memory.memory : undefined) ?? { v: 1 }
+  const resolved = resolveVersion(plan, memory, memoryError === undefined, pass)
+  const secrets = readSecrets(plan, pass)
+  const invalid = validatePlan(plan, (name) => (secrets.missing.has(name) ? false : true))
+  let hash = ''
+  if (resolved.version !== '' && !secrets.waiting && secrets.missing.size === 0) {
+    const computed = latestHash({
+      plan: { ...plan, status: { ...plan.status, conditions: [] } },
+      latestVersion: resolved.version,
+      secrets: secrets.found,
+    })
+    if (computed.ok) hash = computed.hash
+  }
+  return {
+    key: view.key,
+    plan,
+    ref: { namespace: view.namespace, name: view.name, uid: view.uid },
+    resourceVersion: view.resourceVersion,
+    label: planLabel(metadata.name),
+    invalid,
+    version: resolved.version,
+    versionProblem: resolved.problem ?? (secrets.waiting ? 'Secrets of the Plan have not been read yet' : undefined),
+    hash,
+    memory,
+    memoryError,
+    newMemory: resolved.memory,
+    kubernetes: isKubernetesVersion(resolved.version) && isKnownImage(spec.upgrade.image),
+    disruptive: isDisruptive(plan),
+    cordons: spec.cordon === true || spec.drain !== undefined,
+    selected: selectedNodes(plan, pass.world.nodes),
+  }
+}
+
+function selectedNodes(plan: Plan, nodes: readonly NodeView[]): ReadonlyMap<string, NodeView> {
+  const selected = new Map<string, NodeView>()
+  const compiled = compileLabelSelector(plan.spec.nodeSelector)
+  if (!compiled.ok || compiled.selector.nothing) return selected
+  const label = planLabel(plan.metadata.name)
+  for (const node of nodes) {
+    if (node.labels[label] !== 'disabled' && matchesSelector(compiled.selector, node.labels)) selected.set(node.name, node)
+  }
+  return selected
+}
+
+interface Resolved {
+  readonly version: string
+  readonly problem?: string | undefined
+  readonly memory?: RolloutMemory | undefined
+}
+
+function resolveVersion(plan: Plan, memory: RolloutMemory, writable: boolean, pass: Pass): Resolved {
+  const { spec, status } = plan
+  if (spec.version !== undefined && spec.version !== '') return { version: munge(spec.version) }
+  const url = spec.channel
+  if (url === undefined || url === '') return { version: '', problem: 'cannot resolve plan: missing channel and version' }
+  const remembered = memory.channel?.url === url ? memory.channel : undefined
+  // What SUC resolved before us stands until the channel says otherwise for long enough.
+  const inherited =
+    memory.channel === undefined &&
+    status.conditions.some((c) => c.type === 'LatestResolved' && c.status === 'True' && c.reason === 'Channel')
+      ? status.latestVersion
+      : undefined
+  const accepted = remembered?.version ?? inherited
+  const { settings, now, observed } = pass.world
+  pass.need({
+    kind: 'channel',
+    url,
+    latestVersion: accepted ?? '',
+    maxAgeMs: remembered?.candidate === undefined ? settings.planPollingIntervalMs : Math.max(1000, settings.channelAgreementMs / 4),
+  })
+  const seen = observed.channels.get(url)
+  if (seen === undefined)
+    return accepted === undefined ? { version: '', problem: 'the channel has not answered yet' } : { version: accepted }
+  if (!seen.ok) return { version: accepted ?? '', problem: `cannot resolve channel ${url}: ${seen.error}` }
+  const before =
+    accepted === undefined
+      ? undefined
+      : remembered?.candidate === undefined
+        ? { version: accepted }
+        : { version: accepted, pending: { version: remembered.candidate, sinceMs: remembered.candidateSince ?? 0 } }
+  // A sighting counts for the moment it was made, however often it is looked at afterwards.
+  const after = considerSighting(before, seen.value, now.wall - (now.mono - seen.at), settings.channelAgreementMs)
+  const channel = {
+    ...remembered,
+    url,
+    version: after.version,
+    candidate: after.pending?.version,
+    candidateSince: after.pending?.sinceMs,
+  }
+  const unchanged =
+    remembered !== undefined &&
+    remembered.version === channel.version &&
+    remembered.candidate === channel.candidate &&
+    remembered.candidateSince === channel.candidateSince
+  if (unchanged || !writable) return { version: after.version }
+  return { version: after.version, memory: { ...memory, channel } }
+}
+
+function readSecrets(plan: Plan, pass: Pass): { found: Map<string, Secret>; missing: Set<string>; waiting: boolean } {
+  const found = new Map<string, Secret>()
+  const missing = new Set<string>()
+  let waiting = false
+  for (const { name, ignoreUpdates } of plan.spec.secrets ?? []) {
+    if (ignoreUpdates === true) continue
+    // Re-read when its metadata changes; the caller forgets the old answer then.
+    pass.need({ kind: 'secret', name, maxAgeMs: Number.POSITIVE_INFINITY })
+    const seen = pass.world.observed.secrets.get(name)
+    if (seen === undefined || !seen.ok) waiting = true
+    else if (seen.value === null) missing.add(name)
+    else found.set(name, seen.value)
+  }
+  return { found, missing, waiting }
+}
+
+/** The Plan may mark nodes that already are at the target as done without running (design §4.9). */
+export function mayFindDone(state: PlanState): boolean {
+  const { metadata, spec } = state.plan
+  return state.kubernetes && (spec.secrets ?? []).length === 0 && (metadata.annotations[ANNOTATION_DIGEST] ?? '') === ''
+}

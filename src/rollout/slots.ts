@@ -1,0 +1,239 @@
+/** Every node that holds a slot of a Plan, or works for it, one by one: what happens to it next, and whether it keeps the slot. */
+import { ANNOTATION_RETRY, LABEL_NODE } from '../api/names.ts'
+import { hold } from '../api/reasons.ts'
+import type { Outcome, Work } from '../api/record.ts'
+import { formatTime } from '../base/clock.ts'
+import { driveStarted, isStarted } from './after-start.ts'
+import { driveTaken, enter, newWork } from './before-start.ts'
+import type { Context } from './gates/gate.ts'
+import { checkNode, NODE_GATES } from './gates/node-gates.ts'
+import { checkPlan, START_PLAN_GATES } from './gates/plan-gates.ts'
+import type { Pass } from './pass.ts'
+import type { PlanState } from './plan-state.ts'
+import { doneLabels } from './post-complete-labels.ts'
+import { backOut, jobRef, nodeRef, patchNode, recordOf, withoutPast, workOn } from './verdict.ts'
+import { compareToTarget } from './version.ts'
+import type { JobView, NodeView } from './world.ts'
+
+export interface Slots {
+  /** Hostnames that stay in `applying`. */
+  readonly kept: readonly string[]
+  /** Nodes that hold a slot and wait to be admitted again: re-armed failures, and nodes that SUC left without a Job. */
+  readonly again: readonly NodeView[]
+  /** Nodes whose failure holds their slot. */
+  readonly failed: readonly NodeView[]
+}
+
+export const claimKey = (state: Pick<PlanState, 'ref' | 'hash'>, node: NodeView): string => `${state.ref.uid}/${state.hash}/${node.uid}`
+
+export function driveSlots(state: PlanState, context: Context, pass: Pass): Slots {
+  const kept = new Set<string>()
+  const again: NodeView[] = []
+  const failed: NodeView[] = []
+  for (const hostname of new Set(state.plan.status.applying)) {
+    const same = context.cluster.byHostname.get(hostname) ?? []
+    const node = same.find((candidate) => workOn(candidate, state.key) !== undefined) ?? same[0]
+    const verdict = node === undefined ? 'release' : driveSlot(state, node, context, pass)
+    if (verdict === 'release') {
+      context.ledger.release(state.key, hostname)
+      continue
+    }
+    kept.add(hostname)
+    if (node === undefined) continue
+    if (verdict === 'again') again.push(node)
+    if (verdict === 'failed') failed.push(node)
+  }
+  for (const node of pass.world.nodes) {
+    const work = workOn(node, state.key)
+    const hostname = node.hostname ?? node.name
+    if (work === undefined || kept.has(hostname)) continue
+    driveWork(state, node, work, context, pass)
+    // Rancher and `prepare` read `applying`: what is past the point of no return belongs there.
+    if (isStarted(work) && work.planUID === state.ref.uid) kept.add(hostname)
+  }
+  return { kept: [...kept], again, failed }
+}
+
+type Verdict = 'keep' | 'release' | 'again' | 'failed'
+
+function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pass): Verdict {
+  if (node.record?.ok === false) {
+    pass.node(
+      state.key,
+      node.name,
+      'Pending',
+      hold('RecordUnreadable', `annotation drover.io/node-upgrade of node ${node.name} cannot be read: ${node.record.error}`),
+    )
+    return 'keep'
+  }
+  const work = workOn(node, state.key)
+  if (work !== undefined) {
+    driveWork(state, node, work, context, pass)
+    return 'keep'
+  }
+  if (state.hash !== '' && node.labels[state.label] === state.hash) return 'release'
+  const past = recordOf(node).past?.[state.key]
+  if (past !== undefined) {
+    if (past.hash !== state.hash || !state.selected.has(node.name)) return state.hash === '' ? 'failed' : 'release'
+    const verdict = driveFailed(state, node, past, pass)
+    return verdict === 'again' && admitted(state, node, context, pass) ? 'keep' : verdict
+  }
+  if (pass.world.confirmed.has(claimKey(state, node)) && state.selected.has(node.name))
+    return admitted(state, node, context, pass) ? 'keep' : 'release'
+  if (state.memory.adopt?.includes(node.hostname ?? '') === true) return adopt(state, node, pass)
+  return 'release'
+}
+
+/** The claim is confirmed: take the node, unless a gate has closed meanwhile. */
+function admitted(state: PlanState, node: NodeView, context: Context, pass: Pass): boolean {
+  if (!pass.world.confirmed.has(claimKey(state, node)) || recordOf(node).work !== undefined) return false
+  const holds = [...checkPlan(START_PLAN_GATES, state, context), checkNode(NODE_GATES, state, node, context)].filter(
+    (found) => found !== undefined,
+  )
+  if (holds.length > 0) {
+    pass.node(state.key, node.name, 'Pending', ...holds)
+    return false
+  }
+  enter({ state, node, context }, pass)
+  return true
+}
+
+function driveWork(state: PlanState, node: NodeView, work: Work, context: Context, pass: Pass): void {
+  if (isStarted(work)) driveStartedWork(node, work, pass, state)
+  else driveTaken({ state, node, context }, work, pass)
+}
+
+/** Work past the point of no return; `state` is missing when its Plan is gone. */
+export function driveStartedWork(node: NodeView, work: Work, pass: Pass, state?: PlanState): void {
+  if (!isStarted(work)) return
+  driveStarted(
+    {
+      node,
+      work,
+      job: pass.jobWithUID(work.jobUID),
+      pods: pass.podsOf(work.jobUID),
+      plan: state?.ref,
+    },
+    pass,
+  )
+}
+
+/** The Plan is gone: past the point of no return the node is driven to its verdict, before it is given back. */
+export function driveOrphan(node: NodeView, work: Work, pass: Pass): void {
+  if (isStarted(work)) driveStartedWork(node, work, pass)
+  else backOut(pass, node, work, 'the Plan is gone or cannot be read')
+}
+
+/** A failure blocks its hash until drover.io/retry has a new value, or the Plan's spec was edited (design §4.8). */
+export function isArmed(state: PlanState, past: Outcome): boolean {
+  const retry = state.plan.metadata.annotations[ANNOTATION_RETRY]
+  return (retry !== undefined && retry !== past.retrySeen) || state.plan.metadata.generation !== past.generation
+}
+
+function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass): Verdict {
+  const atTarget = past.kubernetes && compareToTarget(node.kubeletVersion, past.target) === 0
+  if (atTarget && node.ready === 'True') {
+    recover(state, node, pass)
+    return 'keep'
+  }
+  if (isArmed(state, past)) return 'again'
+  pass.node(
+    state.key,
+    node.name,
+    'Failed',
+    hold(
+      'PreviousFailure',
+      `attempt ${past.attempts} failed at ${past.at}: ${past.reason}: ${past.message}; put the node right, then set drover.io/retry on the Plan to a new value`,
+    ),
+  )
+  return 'failed'
+}
+
+/** Failed, and now proven at the target all the same: verified, and nothing is run (design §4.8). */
+function recover(state: PlanState, node: NodeView, pass: Pass): void {
+  const { settings, now, observed } = pass.world
+  const key = `recovered ${node.uid} ${state.hash}`
+  const since = pass.fact(key).mono
+  const beat = observed.beats.get(node.name)?.advancedAt
+  if (beat === undefined || beat < since) {
+    pass.need({ kind: 'beat', node: node.name, maxAgeMs: 5000 })
+    return pass.node(
+      state.key,
+      node.name,
+      'Verifying',
+      hold('Verifying', 'the node is at the target after all; waiting for a fresh heartbeat'),
+    )
+  }
+  const ready = since + settings.verify.minReadyMs
+  if (now.mono < ready) {
+    pass.lookAt(ready)
+    return pass.node(
+      state.key,
+      node.name,
+      'Verifying',
+      hold('Verifying', `the node is at the target after all; it must stay Ready for ${settings.verify.minReadyMs / 1000} s`),
+    )
+  }
+  pass.step(node.name, [
+    patchNode(node, withoutPast(recordOf(node), state.key), { uncordon: true, labels: doneLabels(state.plan, state.version, state.hash) }),
+    {
+      do: 'event',
+      on: nodeRef(node),
+      type: 'Normal',
+      reason: 'UpgradeComplete',
+      message: `Plan ${state.key}: found at ${node.kubeletVersion} after a failure`,
+    },
+  ])
+  pass.node(state.key, node.name, 'Done')
+}
+
+/** A node that SUC left in `applying`: its running Job is adopted, its cordon becomes ours, and the node is judged as any other (design §4.9). */
+function adopt(state: PlanState, node: NodeView, pass: Pass): Verdict {
+  const { now } = pass
+  if (state.hash === '') {
+    pass.node(state.key, node.name, 'Pending', hold('VersionUnresolved', state.versionProblem ?? 'the version is not resolved yet'))
+    return 'keep'
+  }
+  const record = recordOf(node)
+  const owed = state.cordons && node.unschedulable && record.cordon === undefined
+  const cordoned = owed ? { ...record, cordon: { at: formatTime(now.wall), plan: state.key, adopted: node.cordonOwner ?? '' } } : record
+  const job = foreignJob(state, node, pass)
+  const idle = job !== undefined && job.parallelism === 0 && job.active === 0
+  const found: Work | undefined =
+    job !== undefined && !idle
+      ? { ...newWork({ state, node }, pass), adopted: true, startedAt: formatTime(job.createdAt), jobUID: job.uid }
+      : state.kubernetes && compareToTarget(node.kubeletVersion, state.version) === 0
+        ? { ...newWork({ state, node }, pass), adopted: true, startedAt: formatTime(now.wall), jobUID: 'none' }
+        : undefined
+  if (idle && !job.deleting) pass.step(`job ${job.uid}`, [{ do: 'deleteJob', job: jobRef(job) }])
+  if (found !== undefined) {
+    pass.step(node.name, [
+      patchNode(node, { ...cordoned, work: found }),
+      {
+        do: 'event',
+        on: nodeRef(node),
+        type: 'Normal',
+        reason: 'Adopted',
+        message: `Plan ${state.key}: work of another controller is taken over${job === undefined ? '' : `, Job ${job.name}`}`,
+      },
+    ])
+    pass.node(state.key, node.name, 'Upgrading')
+    return 'keep'
+  }
+  if (owed) {
+    pass.step(node.name, [patchNode(node, cordoned)])
+    return 'keep'
+  }
+  return state.selected.has(node.name) ? 'again' : 'release'
+}
+
+/** An apply Job of this hash on the node that carries no mark of ours. */
+function foreignJob(state: PlanState, node: NodeView, pass: Pass): JobView | undefined {
+  return pass.world.jobs.find(
+    (job) =>
+      job.attempt === undefined &&
+      job.namespace === state.ref.namespace &&
+      job.labels[LABEL_NODE] === node.name &&
+      job.labels[state.label] === state.hash,
+  )
+}

@@ -1,0 +1,191 @@
+/** The Plan's status, for people and machines (design §5): SUC's conditions and fields, kstatus conditions, counts and a bounded list of nodes. */
+import type { NodeStatus, PlanCondition, PlanStatus } from '../api/plan.ts'
+import type { Hold } from '../api/reasons.ts'
+import { formatTime } from '../base/clock.ts'
+import type { PlanState } from './plan-state.ts'
+import type { Moment, NodeReport, PlanReport } from './world.ts'
+
+/** Longest list of nodes in the status. */
+const MAX_NODE_STATUSES = 20
+
+export interface Tally {
+  readonly selected: number
+  readonly done: number
+  readonly inFlight: number
+  readonly failed: number
+  readonly held: number
+}
+
+export interface StatusInput {
+  readonly state: PlanState
+  readonly applying: readonly string[]
+  readonly report: PlanReport
+  readonly tally: Tally
+  /** The first failure that holds its node. */
+  readonly failure: string | undefined
+  /** A hold that only a person ends, or a drain that has lasted too long. */
+  readonly stalled: Hold | undefined
+  readonly kstatus: boolean
+  readonly now: Moment
+}
+
+interface Wanted {
+  readonly type: string
+  readonly status: 'True' | 'False' | 'Unknown'
+  readonly reason: string
+  readonly message: string
+}
+
+export function planStatus(input: StatusInput): PlanStatus {
+  const { state, applying, tally, report, now } = input
+  const old = state.plan.status
+  const wanted = conditions(input)
+  const kept = old.conditions.filter((condition) => !wanted.some((other) => other.type === condition.type))
+  const merged = [...kept, ...wanted.map((condition) => dated(condition, old.conditions, now))]
+  return {
+    conditions: merged,
+    latestVersion: state.version === '' ? old.latestVersion : state.version,
+    latestHash: state.hash === '' ? old.latestHash : state.hash,
+    applying: [...applying].sort(),
+    observedGeneration: state.plan.metadata.generation,
+    nodeCounts: { selected: tally.selected, done: tally.done, inFlight: tally.inFlight, failed: tally.failed, held: tally.held },
+    nodeStatuses: nodeStatuses(report, now),
+  }
+}
+
+/** What other programs act on. The rest (messages, counts, nodes) is a mirror and may wait a little. */
+export function significantlyDiffers(a: PlanStatus, b: PlanStatus): boolean {
+  const key = (status: PlanStatus) =>
+    JSON.stringify([
+      status.latestVersion,
+      status.latestHash,
+      [...status.applying].sort(),
+      status.observedGeneration ?? -1,
+      status.conditions.map((c) => `${c.type} ${c.status} ${c.reason ?? ''}`).sort(),
+    ])
+  return key(a) !== key(b)
+}
+
+const COUNTS = ['selected', 'done', 'inFlight', 'failed', 'held'] as const
+
+export function differs(a: PlanStatus, b: PlanStatus): boolean {
+  const key = (status: PlanStatus) =>
+    JSON.stringify([
+      status.conditions.map((c) => `${c.type} ${c.message ?? ''}`).sort(),
+      COUNTS.map((count) => status.nodeCounts?.[count] ?? 0),
+      (status.nodeStatuses ?? []).map((n) => [n.name, n.phase, n.message ?? '']),
+    ])
+  return significantlyDiffers(a, b) || key(a) !== key(b)
+}
+
+function dated(wanted: Wanted, old: readonly PlanCondition[], now: Moment): PlanCondition {
+  const before = old.find((condition) => condition.type === wanted.type)
+  const at = formatTime(now.wall)
+  const same = before?.status === wanted.status && (before.reason ?? '') === wanted.reason && (before.message ?? '') === wanted.message
+  return {
+    ...wanted,
+    lastUpdateTime: same ? (before.lastUpdateTime ?? at) : at,
+    lastTransitionTime: before?.status === wanted.status ? (before.lastTransitionTime ?? at) : at,
+  }
+}
+
+function conditions(input: StatusInput): Wanted[] {
+  const { state, kstatus } = input
+  const validated: Wanted =
+    state.invalid === undefined
+      ? { type: 'Validated', status: 'True', reason: 'PlanIsValid', message: '' }
+      : { type: 'Validated', status: 'False', reason: 'Error', message: state.invalid }
+  const complete = completeCondition(input)
+  return [validated, resolvedCondition(state), complete, ...(kstatus ? kstatusConditions(input, complete) : [])]
+}
+
+function resolvedCondition(state: PlanState): Wanted {
+  const { spec } = state.plan
+  const by = spec.version !== undefined && spec.version !== '' ? 'Version' : 'Channel'
+  if (state.version !== '') return { type: 'LatestResolved', status: 'True', reason: by, message: state.versionProblem ?? '' }
+  const seen = state.versionProblem?.startsWith('cannot resolve') === true
+  return seen
+    ? { type: 'LatestResolved', status: 'False', reason: 'Error', message: state.versionProblem ?? '' }
+    : { type: 'LatestResolved', status: 'Unknown', reason: 'Resolving', message: state.versionProblem ?? '' }
+}
+
+function completeCondition({ state, applying, tally, failure, report }: StatusInput): Wanted {
+  const not = (reason: string, message: string): Wanted => ({ type: 'Complete', status: 'False', reason, message })
+  if (state.invalid !== undefined || state.hash === '') return not('NotReady', 'Plan is not valid and resolved')
+  if (failure !== undefined) return not('JobFailed', failure)
+  if (applying.length > 0)
+    return not('SyncJob', `${tally.done} of ${tally.selected} nodes done; at work on ${[...applying].sort().slice(0, 5).join(', ')}`)
+  if (tally.selected === 0)
+    return { type: 'Complete', status: 'True', reason: 'NoMatchingNodes', message: 'spec.nodeSelector matches no node' }
+  if (tally.done === tally.selected) return { type: 'Complete', status: 'True', reason: 'Complete', message: '' }
+  const first = leadingHold(report)
+  if (first?.reason === 'OutsideWindow') return not('Waiting', first.message)
+  return first === undefined ? not('SyncJob', `${tally.done} of ${tally.selected} nodes done`) : not(first.reason, first.message)
+}
+
+/** The hold a reader wants first: the Plan's, else the first node's. */
+export function leadingHold(report: PlanReport): Hold | undefined {
+  const [first] = report.holds
+  if (first !== undefined) return first
+  for (const node of report.nodes.values()) {
+    const [held] = node.holds
+    if (held !== undefined && node.phase !== 'Done') return held
+  }
+  return undefined
+}
+
+function kstatusConditions({ stalled, tally, failure }: StatusInput, complete: Wanted): Wanted[] {
+  const done = complete.status === 'True'
+  const stuck = !done && (stalled !== undefined || failure !== undefined)
+  const reason = failure !== undefined ? 'NodeFailed' : (stalled?.reason ?? 'Stalled')
+  const why = failure ?? stalled?.message ?? ''
+  const progress = `${tally.done} of ${tally.selected} nodes done`
+  return [
+    {
+      type: 'Ready',
+      status: done ? 'True' : 'False',
+      reason: done ? complete.reason : stuck ? reason : complete.reason,
+      message: done ? progress : stuck ? why : complete.message,
+    },
+    {
+      type: 'Reconciling',
+      status: done || stuck ? 'False' : 'True',
+      reason: done ? complete.reason : stuck ? reason : 'Progressing',
+      message: progress,
+    },
+    {
+      type: 'Stalled',
+      status: stuck ? 'True' : 'False',
+      reason: stuck ? reason : done ? complete.reason : 'Progressing',
+      message: stuck ? why : '',
+    },
+  ]
+}
+
+const ORDER: Record<NodeReport['phase'], number> = {
+  Failed: 0,
+  Upgrading: 1,
+  Verifying: 2,
+  Draining: 3,
+  Preflight: 4,
+  Soaking: 5,
+  Pending: 6,
+  Done: 7,
+}
+
+function nodeStatuses(report: PlanReport, now: Moment): NodeStatus[] {
+  return [...report.nodes]
+    .filter(([, node]) => node.phase !== 'Done')
+    .map(([name, node], index) => ({ name, node, index }))
+    .sort((a, b) => ORDER[a.node.phase] - ORDER[b.node.phase] || a.index - b.index)
+    .slice(0, MAX_NODE_STATUSES)
+    .map(({ name, node }) => {
+      const [first] = node.holds
+      return {
+        name,
+        phase: node.phase,
+        since: formatTime(first?.since ?? now.wall),
+        ...(first === undefined ? {} : { message: first.message }),
+      }
+    })
+}

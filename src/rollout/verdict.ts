@@ -1,0 +1,154 @@
+/** How work on a node ends: done, failed or backed out. Each is one PATCH of the node, with its record. */
+import { FIELD_MANAGER } from '../api/names.ts'
+import type { FailureReason } from '../api/reasons.ts'
+import type { NodeRecord, Outcome, PlanKey, Work } from '../api/record.ts'
+import { formatTime } from '../base/clock.ts'
+import type { Pass } from './pass.ts'
+import type { Action, JobView, NodeView, Ref } from './world.ts'
+
+/** The node's record, or an empty one. Never call it for an unreadable record. */
+export function recordOf(node: NodeView): NodeRecord {
+  return node.record?.ok === true ? node.record.record : { v: 1, nodeUID: node.uid }
+}
+
+export function workOn(node: NodeView, plan: PlanKey): Work | undefined {
+  if (node.record?.ok !== true) return undefined
+  const { work } = node.record.record
+  return work?.plan === plan ? work : undefined
+}
+
+/**
+ * The node is cordoned, our record says that we (or a SUC Job that we adopted) did it, and nobody changed it since: while the cordon is
+ * ours, `drover` owns the field in managedFields; for an adopted one the owner is the one found then (design §3).
+ */
+export function cordonIsOurs(node: NodeView): boolean {
+  if (!node.unschedulable || node.record?.ok !== true) return false
+  const { cordon } = node.record.record
+  if (cordon === undefined) return false
+  return (node.cordonOwner ?? '') === (cordon.adopted ?? FIELD_MANAGER)
+}
+
+type NodePatch = Extract<Action, { do: 'patchNode' }>
+
+/** A PATCH of the node that carries the record; uncordons where asked and the cordon is ours. */
+export function patchNode(
+  node: NodeView,
+  record: NodeRecord,
+  more: { uncordon?: boolean; labels?: Readonly<Record<string, string>> } = {},
+): NodePatch {
+  const lift = more.uncordon === true && cordonIsOurs(node)
+  const { cordon, ...rest } = record
+  return {
+    do: 'patchNode',
+    node: node.name,
+    uid: node.uid,
+    resourceVersion: node.resourceVersion,
+    record: more.uncordon === true || cordon === undefined ? rest : record,
+    ...(lift ? { unschedulable: false } : {}),
+    ...(more.labels === undefined ? {} : { labels: more.labels }),
+  }
+}
+
+export function withoutWork(record: NodeRecord): NodeRecord {
+  const { work: _work, ...rest } = record
+  return rest
+}
+
+export function withoutPast(record: NodeRecord, plan: PlanKey): NodeRecord {
+  if (record.past === undefined) return record
+  const { [plan]: _gone, ...past } = record.past
+  return { ...record, past }
+}
+
+export const nodeRef = (node: NodeView) => ({ kind: 'Node', namespace: '', name: node.name, uid: node.uid }) as const
+
+export const jobRef = (job: JobView): Ref => ({ namespace: job.namespace, name: job.name, uid: job.uid })
+
+/** The node is done: label, postCompleteLabels, outcome and, unless that happened at the start of a delay, the uncordon. */
+export function finish(pass: Pass, node: NodeView, work: Work): void {
+  const record = withoutPast(withoutWork(recordOf(node)), work.plan)
+  pass.step(node.name, [
+    patchNode(node, record, { uncordon: true, labels: work.labels ?? {} }),
+    {
+      do: 'event',
+      on: nodeRef(node),
+      type: 'Normal',
+      reason: 'UpgradeComplete',
+      message: `Plan ${work.plan}: done at ${node.kubeletVersion}`,
+    },
+  ])
+}
+
+/** Back in service while a delay counts: uncordon now, label later (as SUC's postCompleteDelay). */
+export function beginSoak(pass: Pass, node: NodeView, work: Work): void {
+  const record = { ...recordOf(node), work: { ...work, provenAt: formatTime(pass.now.wall) } }
+  pass.step(node.name, [patchNode(node, record, { uncordon: true })])
+}
+
+export interface Failure {
+  readonly reason: FailureReason
+  readonly message: string
+  readonly log?: string
+}
+
+/**
+ * The attempt failed: first what is left of the Job is suspended, so that repairing the machine does not run it again, then the outcome is
+ * remembered. `intact` = no container of this attempt ever ran, so the node can be given back.
+ */
+export function fail(
+  pass: Pass,
+  node: NodeView,
+  work: Work,
+  failure: Failure,
+  more: { job?: JobView; intact: boolean; plan?: Ref; clock: string },
+): void {
+  const { work: _work, ...record } = recordOf(node)
+  const outcome: Outcome = {
+    hash: work.hash,
+    result: 'Failed',
+    attempts: work.attempt,
+    reason: failure.reason,
+    message: failure.message.slice(0, 512),
+    ...(failure.log === undefined ? {} : { log: failure.log.slice(-1024) }),
+    at: more.clock,
+    target: work.target,
+    kubernetes: work.kubernetes,
+    disruptive: work.disruptive,
+    retrySeen: work.retry,
+    generation: work.generation,
+  }
+  const { job } = more
+  const actions: Action[] = []
+  if (job !== undefined && !job.complete && job.failed === undefined && !job.suspend) actions.push({ do: 'suspendJob', job: jobRef(job) })
+  actions.push(patchNode(node, { ...record, past: { ...record.past, [work.plan]: outcome } }, { uncordon: more.intact }))
+  actions.push({
+    do: 'event',
+    on: nodeRef(node),
+    type: 'Warning',
+    reason: failure.reason,
+    message: `Plan ${work.plan}: ${failure.message}`,
+  })
+  if (more.plan !== undefined)
+    actions.push({
+      do: 'event',
+      on: { kind: 'Plan', ...more.plan },
+      type: 'Warning',
+      reason: failure.reason,
+      message: `Node ${node.name}: ${failure.message}`,
+    })
+  pass.step(node.name, actions)
+}
+
+/** Before the point of no return a node can always be given back, and is. */
+export function backOut(pass: Pass, node: NodeView, work: Work, why: string): void {
+  pass.step(node.name, [
+    patchNode(node, withoutWork(recordOf(node)), { uncordon: true }),
+    {
+      do: 'event',
+      on: nodeRef(node),
+      type: 'Normal',
+      reason: 'BackedOut',
+      message: `Plan ${work.plan}: node given back untouched: ${why}`,
+    },
+  ])
+}

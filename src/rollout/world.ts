@@ -1,0 +1,248 @@
+/**
+ * What `decide` is given and what it answers. Everything is data: the world as the caches show it, what was fetched because it was asked
+ * for, and since when things have stood as they stand. Nothing here does I/O or reads a clock.
+ */
+import type { Job } from 'kubernetes-types/batch/v1.d.ts'
+import type { Pod, Secret, Taint } from 'kubernetes-types/core/v1.d.ts'
+import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
+import type { RolloutMemory } from '../api/memory.ts'
+import type { Plan, PlanStatus } from '../api/plan.ts'
+import type { Hold } from '../api/reasons.ts'
+import type { NodeRecord, ParsedRecord, PlanKey } from '../api/record.ts'
+import type { Settings } from '../base/settings.ts'
+import type { DrainPod } from './drain.ts'
+
+/** Milliseconds: `wall` since the epoch, for people and the API server; `mono` for durations. */
+export interface Moment {
+  readonly wall: number
+  readonly mono: number
+}
+
+/** A Node as the decision needs it; projected when it is parsed, so a thousand nodes stay small. */
+export interface NodeView {
+  readonly name: string
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly hostname: string | undefined
+  readonly windows: boolean
+  readonly controlPlane: boolean
+  readonly etcd: boolean
+  readonly kubeletVersion: string
+  readonly ready: 'True' | 'False' | 'Unknown'
+  /** The Ready condition's lastHeartbeatTime as text: only ever compared with itself. */
+  readonly heartbeat: string
+  readonly unschedulable: boolean
+  /** Field manager that owns `spec.unschedulable`, from managedFields. */
+  readonly cordonOwner: string | undefined
+  readonly taints: readonly Taint[]
+  readonly deleting: boolean
+  /** Value of drover.io/hold, if the annotation is there. */
+  readonly hold: string | undefined
+  readonly record: ParsedRecord | undefined
+}
+
+/** A Job of an apply or prepare pod. */
+export interface JobView {
+  readonly name: string
+  readonly namespace: string
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly labels: Readonly<Record<string, string>>
+  /** drover.io/attempt; undefined = not ours. */
+  readonly attempt: string | undefined
+  readonly parallelism: number
+  readonly suspend: boolean
+  /** The Job controller has acknowledged `suspend`. */
+  readonly suspended: boolean
+  readonly createdAt: number
+  readonly startedAt: number | undefined
+  readonly active: number
+  readonly failedPods: number
+  readonly complete: boolean
+  readonly failed: { readonly reason: string; readonly message: string } | undefined
+  readonly ttlSeconds: number | undefined
+  readonly deadlineSeconds: number | undefined
+  readonly deleting: boolean
+}
+
+/** A pod of ours: of an apply or prepare Job, or a pull pod. */
+export interface PodView {
+  readonly name: string
+  readonly namespace: string
+  readonly uid: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly node: string
+  /** UID of the Job that made it; undefined for pull pods. */
+  readonly jobUID: string | undefined
+  readonly phase: string
+  readonly createdAt: number
+  readonly deleting: boolean
+  /** A container has run or runs: something may have happened on the machine. */
+  readonly ranContainer: boolean
+  /** The image is on the node: imageID of the first container is known. */
+  readonly pulled: boolean
+  /** Reason and message of a container that waits, e.g. ImagePullBackOff, or of the unscheduled pod. */
+  readonly waiting: { readonly reason: string; readonly message: string } | undefined
+}
+
+/** A Plan as read; one that does not decode stops only itself. */
+export type PlanView =
+  | {
+      readonly key: PlanKey
+      readonly namespace: string
+      readonly name: string
+      readonly uid: string
+      readonly resourceVersion: string
+      readonly plan: Plan
+      readonly memory: ParsedMemoryOf
+    }
+  | {
+      readonly key: PlanKey
+      readonly namespace: string
+      readonly name: string
+      readonly uid: string
+      readonly resourceVersion: string
+      readonly plan: undefined
+      readonly error: string
+    }
+
+type ParsedMemoryOf = { readonly ok: true; readonly memory: RolloutMemory | undefined } | { readonly ok: false; readonly error: string }
+
+/** Something fetched on request; `at` is monotonic. */
+export type Fresh<T> = { readonly at: number } & ({ readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: string })
+
+export interface DrainView {
+  readonly pods: readonly DrainPod[]
+  readonly budgets: readonly PodDisruptionBudget[]
+}
+
+/** A heartbeat's text (lastHeartbeatTime, or the node Lease's renewTime) and when it was last seen to change. */
+export interface Beat {
+  /** Monotonic; undefined until the first change was seen. */
+  readonly advancedAt: number | undefined
+}
+
+export interface Refused {
+  readonly at: number
+  readonly message: string
+}
+
+/** What gather fetched because decide asked for it, and answers to what act tried. Absent = not known yet. */
+export interface Observed {
+  readonly drains: ReadonlyMap<string, Fresh<DrainView>>
+  readonly beats: ReadonlyMap<string, Beat>
+  readonly channels: ReadonlyMap<string, Fresh<string>>
+  /** Secrets of the Plans' namespace by name; null = it does not exist. */
+  readonly secrets: ReadonlyMap<string, Fresh<Secret | null>>
+  readonly logs: ReadonlyMap<string, Fresh<string>>
+  /** By `<planKey>/<hash>`: the server-side dry run of the apply pod. */
+  readonly dryRuns: ReadonlyMap<string, Fresh<true>>
+  /** Evictions that were refused, by pod UID. */
+  readonly evictions: ReadonlyMap<string, Refused>
+  /** Holds found by a check against fresh reads, by node name; shown until the next try. */
+  readonly rechecks: ReadonlyMap<string, Hold>
+}
+
+export interface World {
+  readonly settings: Settings
+  readonly now: Moment
+  /** Plans of all namespaces; those outside settings.namespace are only counted. */
+  readonly plans: readonly PlanView[]
+  readonly nodes: readonly NodeView[]
+  readonly jobs: readonly JobView[]
+  readonly pods: readonly PodView[]
+  /** Value of drover.io/hold on the namespace of the Plans. */
+  readonly namespaceHold: string | undefined
+  readonly observed: Observed
+  /** Since when a fact that decide asserts (Decision.facts) has been asserted without a break. */
+  readonly since: ReadonlyMap<string, Moment>
+  /** Claims that this leader confirmed: `<planUID>/<hash>/<node UID>`. */
+  readonly confirmed: ReadonlySet<string>
+}
+
+/** Something that costs requests; gather fetches it, bounded and de-duplicated, when it is missing or older than `maxAgeMs`. */
+export type Need =
+  | { readonly kind: 'drain'; readonly node: string; readonly maxAgeMs: number }
+  | { readonly kind: 'beat'; readonly node: string; readonly maxAgeMs: number }
+  | { readonly kind: 'channel'; readonly url: string; readonly latestVersion: string; readonly maxAgeMs: number }
+  | { readonly kind: 'secret'; readonly name: string; readonly maxAgeMs: number }
+  | { readonly kind: 'log'; readonly namespace: string; readonly pod: string; readonly podUID: string; readonly maxAgeMs: number }
+  | { readonly kind: 'dryRun'; readonly key: string; readonly namespace: string; readonly pod: Pod; readonly maxAgeMs: number }
+
+export interface Ref {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+}
+
+/** A write, with the precondition that makes it safe to send late. Actions of a step run in order; a failure ends the step. */
+export type Action =
+  | {
+      readonly do: 'writeStatus'
+      readonly plan: Ref
+      readonly resourceVersion: string
+      readonly status: PlanStatus
+      readonly confirm: readonly string[]
+    }
+  | { readonly do: 'annotatePlan'; readonly plan: Ref; readonly resourceVersion: string; readonly memory: RolloutMemory }
+  | {
+      readonly do: 'patchNode'
+      readonly node: string
+      readonly uid: string
+      readonly resourceVersion: string
+      readonly unschedulable?: boolean
+      readonly record: NodeRecord
+      readonly labels?: Readonly<Record<string, string>>
+    }
+  | {
+      readonly do: 'labelNode'
+      readonly node: string
+      readonly uid: string
+      readonly resourceVersion: string
+      readonly labels: Readonly<Record<string, string>>
+    }
+  | { readonly do: 'createPod'; readonly pod: Pod }
+  | { readonly do: 'deletePod'; readonly pod: Ref; readonly graceSeconds?: number }
+  | { readonly do: 'evict'; readonly pod: Ref; readonly graceSeconds?: number }
+  | { readonly do: 'createJob'; readonly job: Job }
+  | { readonly do: 'startJob' | 'suspendJob' | 'deleteJob'; readonly job: Ref }
+  | { readonly do: 'expireJob'; readonly job: Ref; readonly ttlSeconds: number }
+  /** Checks the node's gates again, from a quorum read where `quorum` says so; a hold deletes the paused Job and ends the step. */
+  | { readonly do: 'recheck'; readonly plan: PlanKey; readonly node: string; readonly job: Ref; readonly quorum: boolean }
+  | {
+      readonly do: 'event'
+      readonly on: { readonly kind: 'Plan' | 'Node'; readonly namespace: string; readonly name: string; readonly uid: string }
+      readonly type: 'Normal' | 'Warning'
+      readonly reason: string
+      readonly message: string
+    }
+
+/** Steps of the same `about` never run at once. */
+export interface Step {
+  readonly about: string
+  readonly actions: readonly Action[]
+}
+
+/** A node's place in its Plan's rollout; derived, never stored. */
+export type Phase = 'Pending' | 'Preflight' | 'Draining' | 'Upgrading' | 'Verifying' | 'Soaking' | 'Done' | 'Failed'
+
+export interface NodeReport {
+  readonly phase: Phase
+  readonly holds: readonly Hold[]
+}
+
+export interface PlanReport {
+  readonly holds: readonly Hold[]
+  readonly nodes: ReadonlyMap<string, NodeReport>
+}
+
+export interface Decision {
+  readonly steps: readonly Step[]
+  readonly needs: readonly Need[]
+  readonly reports: ReadonlyMap<PlanKey, PlanReport>
+  /** What holds now; the caller keeps since when, and hands it back as World.since. */
+  readonly facts: ReadonlySet<string>
+  /** Monotonic time of the next look, when nothing changes before. */
+  readonly lookAt: number | undefined
+}
