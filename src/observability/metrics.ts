@@ -43,8 +43,8 @@ export interface Metrics {
   reconciled(result: ReconcileResult, seconds: number): void
   /** A work queue whose figures are read when metrics are asked for. */
   queue(name: string, read: () => QueueFigures): void
-  /** An API request was answered; `code` is the status, or `<error>` when no answer came. `path` is a template (path-template.ts). */
-  requested(method: string, path: string, code: number | '<error>'): void
+  /** An API request was answered; `code` is the status, or `<error>` when no answer came. `path` has its names replaced. */
+  requested(method: string, path: string, code: string): void
   /** Whether this replica leads. */
   leads(lease: string, leading: boolean): void
   /** The whole picture of nodes by Plan and phase; replaces the one before. */

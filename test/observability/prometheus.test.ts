@@ -38,7 +38,7 @@ test('what happens is counted under its labels', async () => {
 
   metrics.reconciled('success', 0.2)
   metrics.reconciled('error', 0.2)
-  metrics.requested('PATCH', '/api/v1/nodes/{name}', 409)
+  metrics.requested('PATCH', '/api/v1/nodes/{name}', '409')
   metrics.requested('PATCH', '/api/v1/nodes/{name}', '<error>')
   metrics.leads('system-upgrade-controller', true)
   metrics.evicted('blocked')
