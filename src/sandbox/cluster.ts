@@ -68,6 +68,8 @@ export interface Sandbox {
   listen(port?: number): Promise<{ readonly url: string; close(): Promise<void> }>
   /** Lets time pass until `until()` holds (true) or `limitMs` are over (false). The real clock is polled every 20 ms. */
   run(until: () => boolean, limitMs: number): Promise<boolean>
+  /** Lets time pass until `work` has settled and returns what it came to. Throws when that takes longer than `limitMs` (default 10 minutes). */
+  finish<T>(work: Promise<T>, limitMs?: number): Promise<T>
   /** Ends controllers and machines. */
   stop(): Promise<void>
 }
@@ -134,6 +136,16 @@ export function createSandbox(options: SandboxOptions = {}): Sandbox {
   )
   let listeners: { close(): Promise<void> }[] = []
 
+  const run: Sandbox['run'] = async (until, limitMs) => {
+    if (virtual !== undefined) return (await virtual.run({ until, limitMs })) === 'until'
+    const end = clock.mono() + limitMs
+    while (!until()) {
+      if (clock.mono() >= end) return false
+      await clock.sleep(20)
+    }
+    return true
+  }
+
   return {
     clock,
     virtual,
@@ -160,14 +172,15 @@ export function createSandbox(options: SandboxOptions = {}): Sandbox {
       listeners.push(listener)
       return listener
     },
-    async run(until, limitMs) {
-      if (virtual !== undefined) return (await virtual.run({ until, limitMs })) === 'until'
-      const end = clock.mono() + limitMs
-      while (!until()) {
-        if (clock.mono() >= end) return false
-        await clock.sleep(20)
+    run,
+    async finish(work, limitMs = 600_000) {
+      let settled = false
+      const mark = (): void => {
+        settled = true
       }
-      return true
+      work.then(mark, mark)
+      if (!(await run(() => settled, limitMs))) throw new Error(`not finished after ${limitMs} ms of sandbox time`)
+      return work
     },
     async stop() {
       life.abort()
