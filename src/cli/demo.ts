@@ -108,7 +108,7 @@ async function watchUpgrade(sandbox: Sandbox, screen: Screen, channel: string, s
     screen.show(model, clock.mono() - started, clock.wall())
     await clock.sleep(LOOK_EVERY_MS, signal)
     model = await look(viewer)
-    const blocked = model.nodes.find((row) => row.waitsFor.includes(`/${BLOCKER}`))
+    const blocked = model.nodes.find((row) => row.waitsFor.includes('PodDisruptionBudget') && row.waitsFor.includes(BLOCKER))
     if (blocked !== undefined) blockedSince ??= clock.mono()
     if (!helped && blockedSince !== undefined && clock.mono() - blockedSince >= BLOCKED_FOR_MS) {
       helped = true
