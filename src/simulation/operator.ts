@@ -1,0 +1,72 @@
+import type { Mirror } from './checkers/mirror.ts'
+import { keyOf, recordOf } from './checkers/seen.ts'
+import { person, powerOn, type Stage } from './act.ts'
+import { NAMESPACE } from './scenario.ts'
+
+/** Ends all trouble: what people would repair when they find the cluster in this state. Taints, cordons and labels that a world keeps for good stay. */
+export function mend(stage: Stage): void {
+  const { sandbox, scenario } = stage
+  sandbox.faults.rates = {}
+  sandbox.releases.clear()
+  sandbox.images.missing.clear()
+  for (const machine of sandbox.machines.values()) {
+    Object.assign(machine.trouble, {
+      programFailures: 0,
+      dieAfterReplace: 0,
+      hangs: false,
+      diskFull: false,
+      notReady: false,
+      kubeletStartMs: 0,
+      badRelease: false,
+    })
+    if (removed(stage, machine.name)) continue
+    powerOn(machine)
+    if (machine.service === 'down') machine.restartService()
+  }
+  for (const [url, answer] of stage.channels) {
+    if (typeof answer === 'string' || 'status' in answer) stage.channels.set(url, scenario.channels[url] ?? answer)
+  }
+  for (const name of scenario.stuckWorkloads) {
+    person(stage, {
+      method: 'PATCH',
+      path: `/apis/policy/v1/namespaces/default/poddisruptionbudgets/${name}`,
+      body: { spec: { minAvailable: 0 } },
+      contentType: 'application/merge-patch+json',
+    })
+  }
+}
+
+function removed(stage: Stage, name: string): boolean {
+  return stage.sandbox.server.peek('nodes', name) === undefined
+}
+
+/** Plans with a node that failed: what a person asks to be tried again. */
+export function failedPlans(mirror: Mirror): readonly string[] {
+  const failed = new Set<string>()
+  for (const node of mirror.nodes.values()) {
+    for (const [key, outcome] of Object.entries(recordOf(node)?.past ?? {})) if (outcome.result === 'Failed') failed.add(key)
+  }
+  return [...mirror.plans.values()]
+    .filter(
+      (plan) => failed.has(keyOf(plan.metadata)) && plan.metadata.namespace === NAMESPACE && stillFailed(mirror, keyOf(plan.metadata)),
+    )
+    .map((plan) => plan.metadata.name)
+}
+
+function stillFailed(mirror: Mirror, key: string): boolean {
+  const hash = mirror.plans.get(key)?.status?.latestHash
+  return [...mirror.nodes.values()].some((node) => {
+    const outcome = recordOf(node)?.past?.[key]
+    const label = node.metadata.labels?.[`plan.upgrade.cattle.io/${key.slice(key.indexOf('/') + 1)}`]
+    return outcome?.result === 'Failed' && outcome.hash === hash && label !== hash
+  })
+}
+
+export function askRetry(stage: Stage, plan: string, round: number): void {
+  person(stage, {
+    method: 'PATCH',
+    path: `/apis/upgrade.cattle.io/v1/namespaces/${NAMESPACE}/plans/${plan}`,
+    body: { metadata: { annotations: { 'drover.io/retry': `again-${round}` } } },
+    contentType: 'application/merge-patch+json',
+  })
+}

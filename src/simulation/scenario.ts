@@ -1,0 +1,92 @@
+/**
+ * A world as plain data: what there is at the start, and what happens when. Made from a seed by world.ts, carried out by run.ts. Times are virtual
+ * milliseconds after the controllers start.
+ */
+import type { FaultKind } from '../sandbox/faults.ts'
+import type { WorkloadSpec } from '../sandbox/standard-cluster.ts'
+import type { MachineSpec } from '../sandbox/machines/machine.ts'
+
+export const NAMESPACE = 'system-upgrade'
+
+export interface PlanObject {
+  readonly apiVersion: 'upgrade.cattle.io/v1'
+  readonly kind: 'Plan'
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }
+  readonly spec: Readonly<Record<string, unknown>>
+}
+
+/** Something that a person, a machine or the network does. Machines and controllers are named by their index. */
+export type Action =
+  // controllers
+  | { readonly do: 'crashController'; readonly controller: number; readonly backAfterMs: number }
+  | {
+      readonly do: 'crashAroundWrite'
+      readonly controller: number
+      readonly write: number
+      readonly side: 'crashBefore' | 'crashAfter'
+      readonly backAfterMs: number
+    }
+  | { readonly do: 'stallController'; readonly controller: number; readonly ms: number }
+  | { readonly do: 'apiOutage'; readonly ms: number }
+  | { readonly do: 'compact' }
+  // machines
+  | { readonly do: 'powerCut'; readonly machine: number; readonly ms: number }
+  | { readonly do: 'reboot'; readonly machine: number }
+  | { readonly do: 'flap'; readonly machine: number; readonly times: number }
+  | { readonly do: 'notReady'; readonly machine: number; readonly ms: number }
+  | { readonly do: 'removeMachine'; readonly machine: number; readonly deleteNodeAfterMs: number }
+  | { readonly do: 'recreateMachine'; readonly machine: number }
+  | { readonly do: 'slowKubelet'; readonly machine: number; readonly ms: number }
+  | { readonly do: 'failProgram'; readonly machine: number; readonly times: number }
+  | { readonly do: 'dieAfterReplace'; readonly machine: number; readonly times: number }
+  | { readonly do: 'hangProgram'; readonly machine: number }
+  | { readonly do: 'badRelease'; readonly version: string; readonly how: 'crash' | 'hang' }
+  | { readonly do: 'imageMissing'; readonly image: string; readonly ms: number }
+  // people
+  | { readonly do: 'editPlan'; readonly plan: string; readonly spec: Readonly<Record<string, unknown>> }
+  | { readonly do: 'deletePlan'; readonly plan: string; readonly againAfterMs?: number }
+  | {
+      readonly do: 'annotatePlan'
+      readonly plan: string
+      readonly annotation: 'paused' | 'retry'
+      readonly value: string
+      readonly undoAfterMs?: number
+    }
+  | { readonly do: 'abortPlan'; readonly plan: string; readonly undoAfterMs: number }
+  | { readonly do: 'holdNode'; readonly machine: number; readonly undoAfterMs: number }
+  | { readonly do: 'holdNamespace'; readonly undoAfterMs: number }
+  | { readonly do: 'cordon'; readonly machine: number; readonly undoAfterMs?: number }
+  | { readonly do: 'uncordon'; readonly machine: number }
+  | { readonly do: 'taint'; readonly machine: number; readonly undoAfterMs?: number }
+  | { readonly do: 'disableNode'; readonly machine: number; readonly plan: string; readonly undoAfterMs?: number }
+  | { readonly do: 'rotateSecret'; readonly name: string }
+  | { readonly do: 'deleteJob' }
+  | { readonly do: 'moveChannel'; readonly url: string; readonly answer: ChannelAnswer }
+
+export type ChannelAnswer = { readonly redirect: string } | { readonly status: number; readonly body: string } | 'down'
+
+export interface Happening {
+  readonly atMs: number
+  readonly action: Action
+}
+
+export interface Scenario {
+  readonly seed: number
+  readonly machines: readonly MachineSpec[]
+  readonly workloads: readonly WorkloadSpec[]
+  /** PodDisruptionBudgets that allow nothing, lifted by a person at `calmMs`: workload names. */
+  readonly stuckWorkloads: readonly string[]
+  readonly plans: readonly PlanObject[]
+  readonly secrets: readonly string[]
+  readonly channels: Readonly<Record<string, ChannelAnswer>>
+  readonly controllers: readonly { readonly skewMs: number; readonly startMs: number }[]
+  /** Environment of every controller, as the Deployment would set it. */
+  readonly env: Readonly<Record<string, string>>
+  /** In force until `calmMs`. */
+  readonly rates: Partial<Readonly<Record<FaultKind, number>>>
+  /** Chance that a controller dies around one of its writes, until `calmMs`. */
+  readonly crashRate: number
+  readonly happenings: readonly Happening[]
+  /** From here on nothing goes wrong any more and everything that was broken is mended. */
+  readonly calmMs: number
+}

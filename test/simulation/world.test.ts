@@ -1,0 +1,44 @@
+import { describe, expect, test } from '@jest/globals'
+import { parseSettings } from '../../src/controller/settings.ts'
+import { decodePlan } from '../../src/api/decode-plan.ts'
+import type { Json } from '../../src/base/json.ts'
+import { makeScenario } from '../../src/simulation/world.ts'
+
+const SEEDS = Array.from({ length: 400 }, (_, i) => i + 1)
+
+describe('makeScenario', () => {
+  test('the same seed makes the same world, another seed another', () => {
+    expect(makeScenario(7)).toEqual(makeScenario(7))
+    expect(JSON.stringify(makeScenario(8))).not.toBe(JSON.stringify(makeScenario(7)))
+  })
+
+  test('every Plan decodes and every environment is understood', () => {
+    for (const seed of SEEDS) {
+      const { plans, env } = makeScenario(seed)
+      for (const plan of plans) expect(decodePlan(plan as unknown as Json)).toMatchObject({ ok: true })
+      expect(parseSettings(env, []).warnings).toEqual([])
+    }
+  })
+
+  test('machines have names of their own; there is always a server, sometimes forty agents', () => {
+    const sizes = SEEDS.map((seed) => {
+      const { machines } = makeScenario(seed)
+      expect(new Set(machines.map((spec) => spec.name)).size).toBe(machines.length)
+      expect(machines[0]?.role).toBe('server')
+      return machines.length
+    })
+    expect(Math.max(...sizes)).toBeGreaterThanOrEqual(40)
+  })
+
+  test('everything that happens, happens before the calm', () => {
+    for (const seed of SEEDS) {
+      const { happenings, calmMs } = makeScenario(seed)
+      for (const { atMs } of happenings) expect(atMs).toBeLessThan(calmMs)
+    }
+  })
+
+  test('every kind of happening comes up', () => {
+    const kinds = new Set(SEEDS.flatMap((seed) => makeScenario(seed).happenings.map(({ action }) => action.do)))
+    expect(kinds.size).toBe(30)
+  })
+})
