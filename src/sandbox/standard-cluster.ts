@@ -61,25 +61,21 @@ export async function standardCluster(sandbox: Sandbox, options: StandardCluster
     ...range(options.agents ?? 3).map((i) => sandbox.machine(spec('agent', options.agentName?.(i) ?? `agent-${i}`))),
   ]
   const objects = [...['system-upgrade', 'cattle-system'].flatMap(tenant), ...(options.workloads ?? []).flatMap(workloadObjects)]
-  const failures: unknown[] = []
-  let applied = false
-  void (async () => {
-    for (const object of objects) await apply(sandbox, object)
-  })()
-    .catch((error: unknown) => failures.push(error))
-    .finally(() => {
-      applied = true
-    })
   const workloads = options.workloads ?? []
-  const ready = (): boolean =>
-    failures.length > 0 ||
-    (applied && machines.every((machine) => machine.ready) && workloads.every((workload) => stands(sandbox, workload)))
-  const stood = await sandbox.run(ready, READY_MS)
-  if (failures.length > 0) throw failures[0]
+  await sandbox.finish(applyAll(sandbox, objects), READY_MS)
+  const stood = await sandbox.run(
+    () => machines.every((machine) => machine.ready) && workloads.every((workload) => stands(sandbox, workload)),
+    READY_MS,
+  )
   if (!stood)
     throw new Error(
       `the cluster did not become ready: ${machines.filter((machine) => !machine.ready).length} of ${machines.length} nodes are missing`,
     )
+}
+
+/** Creates the objects one after the other. */
+async function applyAll(sandbox: Sandbox, objects: readonly ApplyObject[]): Promise<void> {
+  for (const object of objects) await apply(sandbox, object)
 }
 
 function stands(sandbox: Sandbox, workload: WorkloadSpec): boolean {
