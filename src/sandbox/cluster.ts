@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { TransportError } from '../base/errors.ts'
 import { type Log, silentLog } from '../base/log.ts'
@@ -7,15 +8,15 @@ import { createClient } from './client.ts'
 import { type VirtualClock, virtualClock } from './clock.ts'
 import { startControllers } from './controllers/controllers.ts'
 import type { NodeLifecycleOptions } from './controllers/node-lifecycle.ts'
-import { createFaults, type Faults } from './faults.ts'
-import { listen } from './listen.ts'
+import { createFaults, type FaultPlan } from './faults.ts'
 import type { Etcd } from './machines/etcd.ts'
 import { type BadRelease, createFleet } from './machines/fleet.ts'
 import type { ImageRegistry } from './machines/images.ts'
 import { createMachine, type Machine, type MachineSpec } from './machines/machine.ts'
 import type { Program } from './programs/program.ts'
 import { standardPrograms } from './programs/standard.ts'
-import { type ApiServer, type ApiServerOptions, createApiServer, type Write } from './server/server.ts'
+import { type ApiServer, type ApiServerOptions, createApiServer } from './server/server.ts'
+import type { Write } from './server/types.ts'
 import { createSpawn, type Spawn } from './spawn.ts'
 
 export interface SandboxOptions {
@@ -26,7 +27,7 @@ export interface SandboxOptions {
   /** Where virtual wall time begins. Default 2026-01-01T00:00:00Z. */
   readonly startWallMs?: number
   /** Default: no faults; latency 1–5 ms on the virtual clock, none on the real one. */
-  readonly faults?: Faults
+  readonly faults?: FaultPlan
   /** Whether fault rates reach the cluster's own controllers and machines too. Default false. */
   readonly exposeCluster?: boolean
   readonly allow?: ApiServerOptions['allow']
@@ -50,7 +51,7 @@ export interface Sandbox {
   readonly random: () => number
   readonly server: ApiServer
   readonly history: readonly Write[]
-  readonly faults: Faults
+  readonly faults: FaultPlan
   /** What containers do, by image repository without a default registry. */
   readonly programs: Map<string, Program>
   readonly images: ImageRegistry
@@ -109,6 +110,8 @@ export function createSandbox(options: SandboxOptions = {}): Sandbox {
     ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
   })
   const life = new AbortController()
+  // Everything in the cluster ends with this one signal.
+  setMaxListeners(0, life.signal)
   const programs = standardPrograms()
   const fleet = createFleet({
     clock,
@@ -168,6 +171,8 @@ export function createSandbox(options: SandboxOptions = {}): Sandbox {
     spawn: createSpawn({ clock, server, random, log, outside }),
     async listen(port) {
       if (virtual !== undefined) throw new Error('a sandbox on virtual time cannot be reached over HTTP: create it with clock: real')
+      // Loaded when needed: a simulation has no sockets.
+      const { listen } = await import('./listen.ts')
       const listener = await listen(server, port === undefined ? {} : { port })
       listeners.push(listener)
       return listener
