@@ -12,15 +12,17 @@ const expected = (what: string) => (issue: { readonly input?: unknown }) => `mus
 const text = z.string({ error: expected('text') })
 const flag = z.boolean({ error: expected('true or false') })
 /** Any int64. SUC takes less for some (int32); what it would refuse is read here. */
+const INT64 = 'an integer of at most 64 bits'
+const wider = { error: `must be ${INT64}` }
 const whole = z.union(
   [
     z.int(),
     z
       .bigint()
-      .min(-(2n ** 63n))
-      .max(2n ** 63n - 1n),
+      .min(-(2n ** 63n), wider)
+      .max(2n ** 63n - 1n, wider),
   ],
-  { error: expected('an integer of at most 64 bits') },
+  { error: expected(INT64) },
 )
 
 /** Null stands for missing everywhere, as in Go. */
@@ -206,9 +208,10 @@ function kindOf(value: unknown): string {
     case 'string':
       return 'text'
     case 'number':
+      if (Number.isSafeInteger(value)) return 'an integer'
       return Number.isInteger(value) ? 'an integer out of range' : 'a number with a fraction'
     case 'bigint':
-      return 'an integer out of range'
+      return 'an integer'
     case 'boolean':
       return 'a boolean'
     default:
