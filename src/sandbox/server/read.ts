@@ -1,0 +1,110 @@
+import type { Json, JsonObject } from '../../base/json.ts'
+import type { Presenter } from './present.ts'
+import type { Selection } from './selectors.ts'
+import { parseSelection } from './selectors.ts'
+import { badRequest, expired } from './status.ts'
+import type { Store } from './store.ts'
+import type { ApiObject, Resource } from './types.ts'
+import { qualified } from './types.ts'
+
+type Query = Readonly<Record<string, string>>
+
+interface Continue {
+  readonly rv: number
+  /** Key of the last object that was handed out. */
+  readonly after: string
+}
+
+const expiredToken =
+  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.'
+
+/** A page of a list. All pages of a list show the same moment. */
+export function list(store: Store, resource: Resource, namespace: string | undefined, query: Query, presenter: Presenter): Json {
+  const selection = parseSelection(resource, query)
+  const limit = positive(query['limit'])
+  const token = query['continue'] ?? ''
+  if (token === '' && limit === undefined) {
+    const { revision } = checkRevision(store, query)
+    return presenter.list(selected(store, resource, namespace, selection), { resourceVersion: String(revision) })
+  }
+
+  const from = token === '' ? { rv: checkRevision(store, query).revision, after: '' } : parseToken(token)
+  const table = store.table(qualified(resource))
+  const current = from.rv === store.revision
+  const objects = current ? table.objects : store.snapshot(qualified(resource), from.rv)
+  if (objects === undefined) throw expired(expiredToken)
+  const keys = current ? table.keys() : [...objects.keys()].sort()
+
+  const page: ApiObject[] = []
+  let last = ''
+  let remaining = 0
+  for (const key of keys) {
+    const object = objects.get(key)
+    if (key <= from.after || object === undefined || !inNamespace(object, namespace) || !selection.matches(object)) continue
+    if (limit === undefined || page.length < limit) {
+      page.push(object)
+      last = key
+    } else remaining++
+  }
+  const metadata: JsonObject = {
+    resourceVersion: String(from.rv),
+    ...(remaining === 0 ? {} : { continue: encodeToken({ rv: from.rv, after: last }) }),
+    // With a selector the real server does not count what is left.
+    ...(remaining === 0 || !selection.all ? {} : { remainingItemCount: remaining }),
+  }
+  return presenter.list(page, metadata)
+}
+
+export function selected(store: Store, resource: Resource, namespace: string | undefined, selection: Selection): readonly ApiObject[] {
+  const table = store.table(qualified(resource))
+  const found: ApiObject[] = []
+  for (const key of table.keys()) {
+    const object = table.objects.get(key)
+    if (object !== undefined && inNamespace(object, namespace) && (selection.all || selection.matches(object))) found.push(object)
+  }
+  return found
+}
+
+function inNamespace(object: ApiObject, namespace: string | undefined): boolean {
+  return namespace === undefined || object.metadata.namespace === namespace
+}
+
+/** `resourceVersion` of a list: 0 or none reads the present (which is never older than asked); `Exact` is only served for the present. */
+function checkRevision(store: Store, query: Query): { revision: number } {
+  const asked = query['resourceVersion'] ?? ''
+  const match = query['resourceVersionMatch'] ?? ''
+  if (match !== '' && asked === '') throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided')
+  if (asked === '' || asked === '0') return { revision: store.revision }
+  const wanted = parseRevision(asked)
+  if (wanted > store.revision) throw badRequest(`Too large resource version: ${wanted}, current: ${store.revision}`)
+  if (match !== 'Exact') return { revision: store.revision }
+  if (wanted < store.compacted) throw expired(`The resourceVersion for the provided list is too old.`)
+  return { revision: wanted }
+}
+
+export function parseRevision(text: string): number {
+  if (!/^\d+$/.test(text))
+    throw badRequest(`resourceVersion: Invalid value: "${text}": strconv.ParseUint: parsing "${text}": invalid syntax`)
+  return Number(text)
+}
+
+function positive(text: string | undefined): number | undefined {
+  if (text === undefined || text === '' || text === '0') return undefined
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0) throw badRequest(`limit: Invalid value: "${text}"`)
+  return value
+}
+
+function encodeToken(token: Continue): string {
+  return Buffer.from(JSON.stringify({ v: 'sandbox', ...token })).toString('base64url')
+}
+
+function parseToken(text: string): Continue {
+  try {
+    const { rv, after } = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<Continue>
+    if (typeof rv === 'number' && typeof after === 'string') return { rv, after }
+  } catch {
+    // Falls through to the refusal: whatever is wrong with it, the token is not ours.
+  }
+  throw badRequest('continue key is not valid')
+}

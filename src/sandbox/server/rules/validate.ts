@@ -1,0 +1,163 @@
+import type { Json, JsonObject } from '../../../base/json.ts'
+import { arrayOf, at, equal, isObject, objectOf } from '../json.ts'
+import { validateSchema } from '../schema.ts'
+import type { Cause } from '../status.ts'
+import type { ApiObject, Resource } from '../types.ts'
+import { qualified } from '../types.ts'
+import { validateCrd } from './crd.ts'
+import { validateMetadata } from './metadata.ts'
+import { immutable, required, wrong } from './causes.ts'
+import { validatePodSpec, validatePodUpdate } from './pods.ts'
+
+/** Everything wrong with an object that is about to be stored. */
+export function validate(resource: Resource, object: JsonObject, old: ApiObject | undefined): readonly Cause[] {
+  const metadata = validateMetadata(resource, objectOf(object['metadata']))
+  if (resource.custom !== undefined) return [...metadata, ...validateSchema(object, resource.custom.schema)]
+  return [...metadata, ...ofKind(resource, object, old)]
+}
+
+function ofKind(resource: Resource, object: JsonObject, old: ApiObject | undefined): readonly Cause[] {
+  const spec = objectOf(object['spec'])
+  switch (qualified(resource)) {
+    case 'pods':
+      return old === undefined ? validatePodSpec(spec, 'spec') : validatePodUpdate(spec, objectOf(old['spec']))
+    case 'jobs.batch':
+      return validateJob(spec, old)
+    case 'nodes':
+      return validateNode(spec, old)
+    case 'deployments.apps':
+    case 'replicasets.apps':
+    case 'statefulsets.apps':
+    case 'daemonsets.apps':
+      return validateWorkload(spec, old)
+    case 'poddisruptionbudgets.policy':
+      return validateBudget(spec)
+    case 'leases.coordination.k8s.io':
+      return validateLease(spec)
+    case 'secrets':
+      return validateSecret(object, old)
+    case 'customresourcedefinitions.apiextensions.k8s.io':
+      return validateCrd(object)
+    case 'events':
+      return isObject(object['involvedObject']) ? [] : [required('involvedObject')]
+    default:
+      return []
+  }
+}
+
+function validateJob(spec: JsonObject, old: ApiObject | undefined): readonly Cause[] {
+  const causes: Cause[] = []
+  for (const field of ['parallelism', 'completions', 'backoffLimit', 'activeDeadlineSeconds', 'ttlSecondsAfterFinished'] as const) {
+    const value = spec[field]
+    if (value !== undefined && (typeof value !== 'number' || !Number.isInteger(value) || value < 0))
+      causes.push(wrong(`spec.${field}`, value, 'must be greater than or equal to 0'))
+  }
+  const template = objectOf(spec['template'])
+  const podSpec = objectOf(template['spec'])
+  causes.push(...validatePodSpec(podSpec, 'spec.template.spec'))
+  if (podSpec['restartPolicy'] === 'Always')
+    causes.push({
+      reason: 'FieldValueNotSupported',
+      message: 'Unsupported value: "Always": supported values: "OnFailure", "Never"',
+      field: 'spec.template.spec.restartPolicy',
+    })
+  if (!['TerminatingOrFailed', 'Failed'].includes(String(spec['podReplacementPolicy'])))
+    causes.push(wrong('spec.podReplacementPolicy', spec['podReplacementPolicy'], 'supported values: "Failed", "TerminatingOrFailed"'))
+  if (old === undefined) return causes
+
+  const before = objectOf(old['spec'])
+  for (const field of ['completions', 'selector', 'completionMode', 'podFailurePolicy', 'backoffLimitPerIndex', 'manualSelector'])
+    if (!equal(spec[field], before[field])) causes.push(immutable(`spec.${field}`, spec[field]))
+  const editable = before['suspend'] === true && at(old, 'status', 'startTime') === undefined
+  const compared = editable ? withoutScheduling : (value: Json | undefined): Json | undefined => value
+  if (!equal(compared(spec['template']), compared(before['template']))) causes.push(immutable('spec.template', spec['template']))
+  return causes
+}
+
+/** While a Job is suspended and never ran, its scheduling may change. */
+function withoutScheduling(template: Json | undefined): Json {
+  const { metadata: _m, spec, ...rest } = objectOf(template)
+  const { affinity: _a, nodeSelector: _n, tolerations: _t, schedulingGates: _g, ...podSpec } = objectOf(spec)
+  return { ...rest, spec: podSpec }
+}
+
+function validateNode(spec: JsonObject, old: ApiObject | undefined): readonly Cause[] {
+  const causes: Cause[] = []
+  const seen = new Set<string>()
+  arrayOf(spec['taints']).forEach((taint, index) => {
+    const { key, effect } = objectOf(taint)
+    const field = `spec.taints[${index}]`
+    if (typeof key !== 'string' || key === '') causes.push(required(`${field}.key`))
+    if (!['NoSchedule', 'PreferNoSchedule', 'NoExecute'].includes(String(effect)))
+      causes.push({
+        reason: 'FieldValueNotSupported',
+        message: `Unsupported value: "${String(effect)}": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`,
+        field: `${field}.effect`,
+      })
+    const identity = `${String(key)}:${String(effect)}`
+    if (seen.has(identity))
+      causes.push({ reason: 'FieldValueDuplicate', message: 'Duplicate value: taints must be unique by key and effect pair', field })
+    seen.add(identity)
+  })
+  const provider = old?.['spec'] === undefined ? undefined : objectOf(old['spec'])['providerID']
+  if (provider !== undefined && spec['providerID'] !== provider)
+    causes.push({
+      reason: 'FieldValueForbidden',
+      message: 'Forbidden: node updates may not change providerID except from "" to valid',
+      field: 'spec.providerID',
+    })
+  const { unschedulable } = spec
+  if (unschedulable !== undefined && typeof unschedulable !== 'boolean')
+    causes.push(wrong('spec.unschedulable', unschedulable, 'must be a boolean'))
+  return causes
+}
+
+function validateWorkload(spec: JsonObject, old: ApiObject | undefined): readonly Cause[] {
+  const causes: Cause[] = []
+  const selector = objectOf(spec['selector'])
+  const labels = objectOf(at(spec, 'template', 'metadata', 'labels'))
+  if (Object.keys(selector).length === 0) causes.push(required('spec.selector'))
+  for (const [key, value] of Object.entries(objectOf(selector['matchLabels'])))
+    if (labels[key] !== value) {
+      causes.push(wrong('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
+      break
+    }
+  causes.push(...validatePodSpec(objectOf(at(spec, 'template', 'spec')), 'spec.template.spec'))
+  if (old !== undefined && !equal(selector, objectOf(at(old, 'spec', 'selector')))) causes.push(immutable('spec.selector', selector))
+  return causes
+}
+
+function validateBudget(spec: JsonObject): readonly Cause[] {
+  if (spec['minAvailable'] !== undefined && spec['maxUnavailable'] !== undefined)
+    return [wrong('spec', spec, 'minAvailable and maxUnavailable cannot be both set')]
+  return []
+}
+
+function validateLease(spec: JsonObject): readonly Cause[] {
+  const causes: Cause[] = []
+  for (const field of ['leaseDurationSeconds', 'leaseTransitions'] as const) {
+    const value = spec[field]
+    const least = field === 'leaseDurationSeconds' ? 1 : 0
+    if (value !== undefined && value !== null && (typeof value !== 'number' || value < least))
+      causes.push(wrong(`spec.${field}`, value, least === 1 ? 'must be greater than 0' : 'must be greater than or equal to 0'))
+  }
+  for (const field of ['renewTime', 'acquireTime'] as const) {
+    const value = spec[field]
+    if (value !== undefined && value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(String(value)))
+      causes.push(wrong(`spec.${field}`, value, 'must be a MicroTime: RFC 3339 with six decimals'))
+  }
+  return causes
+}
+
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+function validateSecret(object: JsonObject, old: ApiObject | undefined): readonly Cause[] {
+  const causes: Cause[] = []
+  for (const [key, value] of Object.entries(objectOf(object['data'])))
+    if (typeof value !== 'string' || !base64.test(value)) causes.push(wrong(`data[${key}]`, value, 'illegal base64 data'))
+  if (old === undefined) return causes
+  if (object['type'] !== old['type']) causes.push(immutable('type', object['type']))
+  if (old['immutable'] === true && !equal(object['data'], old['data']))
+    causes.push({ reason: 'FieldValueForbidden', message: 'Forbidden: field is immutable when `immutable` is set', field: 'data' })
+  return causes
+}

@@ -1,0 +1,164 @@
+import type { JsonObject } from '../../base/json.ts'
+import type { Answer } from './types.ts'
+
+export interface Cause {
+  readonly reason: string
+  readonly message: string
+  readonly field?: string
+}
+
+interface Details {
+  readonly name?: string | undefined
+  readonly group?: string | undefined
+  readonly kind?: string | undefined
+  readonly uid?: string | undefined
+  readonly causes?: readonly Cause[]
+  readonly retryAfterSeconds?: number
+}
+
+/** A refusal, as the server words it. */
+export class ApiError extends Error {
+  readonly answer: Answer
+  constructor(answer: Answer) {
+    super(String((answer.body as JsonObject)['message']))
+    this.name = 'ApiError'
+    this.answer = answer
+  }
+}
+
+/** What a message needs of a resource. */
+interface Named {
+  readonly group: string
+  readonly plural: string
+  readonly kind?: string
+}
+
+function qualified(resource: Named): string {
+  return resource.group === '' ? resource.plural : `${resource.plural}.${resource.group}`
+}
+
+function refuse(code: number, reason: string, message: string, details?: Details): ApiError {
+  const body = {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message,
+    reason,
+    ...(details === undefined ? {} : { details: clean(details) }),
+    code,
+  }
+  const seconds = details?.retryAfterSeconds
+  return new ApiError({
+    status: code,
+    body: body as JsonObject,
+    ...(seconds === undefined || seconds === 0 ? {} : { retryAfterSeconds: seconds }),
+  })
+}
+
+function clean(details: Details): JsonObject {
+  return Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined && value !== '')) as JsonObject
+}
+
+export function success(details: Details): JsonObject {
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details: clean(details) }
+}
+
+export function notFound(resource: Named, name: string): ApiError {
+  return refuse(404, 'NotFound', `${qualified(resource)} "${name}" not found`, { name, group: resource.group, kind: resource.plural })
+}
+
+/** No such path. The real server answers plain text; clients read either. */
+export function noSuchPath(): ApiError {
+  return refuse(404, 'NotFound', 'the server could not find the requested resource', {})
+}
+
+export function alreadyExists(resource: Named, name: string): ApiError {
+  return refuse(409, 'AlreadyExists', `${qualified(resource)} "${name}" already exists`, {
+    name,
+    group: resource.group,
+    kind: resource.plural,
+  })
+}
+
+export function conflict(
+  resource: Named,
+  name: string,
+  why = 'the object has been modified; please apply your changes to the latest version and try again',
+): ApiError {
+  return refuse(409, 'Conflict', `Operation cannot be fulfilled on ${qualified(resource)} "${name}": ${why}`, {
+    name,
+    group: resource.group,
+    kind: resource.plural,
+  })
+}
+
+export function applyConflict(causes: readonly Cause[]): ApiError {
+  const many = causes.length === 1 ? '1 conflict' : `${causes.length} conflicts`
+  const first = causes[0]
+  const text =
+    causes.length === 1 && first !== undefined
+      ? `Apply failed with ${many}: ${first.message}: ${first.field}`
+      : `Apply failed with ${many}: ${causes.map((cause) => `${cause.message}:\n- ${cause.field}`).join('\n')}`
+  return refuse(409, 'Conflict', text, { causes })
+}
+
+export function invalid(resource: Named, name: string, causes: readonly Cause[]): ApiError {
+  const texts = causes.map((cause) => `${cause.field}: ${cause.message}`)
+  const text = texts.length === 1 ? texts[0] : `[${texts.join(', ')}]`
+  const kind = resource.kind ?? resource.plural
+  const named = resource.group === '' ? kind : `${kind}.${resource.group}`
+  return refuse(422, 'Invalid', `${named} "${name}" is invalid: ${text}`, { name, group: resource.group, kind, causes })
+}
+
+/** A patch that cannot be applied to what is stored. */
+export function unprocessable(message: string): ApiError {
+  return refuse(422, 'Invalid', message, { causes: [{ reason: 'UnexpectedServerResponse', message }] })
+}
+
+export function badRequest(message: string): ApiError {
+  return refuse(400, 'BadRequest', message)
+}
+
+export function forbidden(resource: Named, name: string, why: string, causes?: readonly Cause[]): ApiError {
+  const what = name === '' ? qualified(resource) : `${qualified(resource)} "${name}"`
+  return refuse(403, 'Forbidden', `${what} is forbidden: ${why}`, {
+    name,
+    group: resource.group,
+    kind: resource.plural,
+    ...(causes === undefined ? {} : { causes }),
+  })
+}
+
+export function methodNotAllowed(): ApiError {
+  return refuse(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
+}
+
+export function notAcceptable(accepted: readonly string[]): ApiError {
+  return refuse(406, 'NotAcceptable', `only the following media types are accepted: ${accepted.join(', ')}`)
+}
+
+export function unsupportedMediaType(got: string, accepted: readonly string[]): ApiError {
+  return refuse(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')} (got ${got})`,
+  )
+}
+
+export function expired(message: string): ApiError {
+  return refuse(410, 'Expired', message)
+}
+
+export function internal(message: string): ApiError {
+  return refuse(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ reason: '', message }] })
+}
+
+export function tooMany(message: string, retryAfterSeconds: number, causes?: readonly Cause[]): ApiError {
+  return refuse(429, 'TooManyRequests', message, { ...(causes === undefined ? {} : { causes }), retryAfterSeconds })
+}
+
+/** An answer of this status without more to say; for eviction under several budgets. */
+export function plainInternal(message: string): ApiError {
+  return refuse(500, 'InternalError', message)
+}
