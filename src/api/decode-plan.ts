@@ -1,5 +1,5 @@
 /** From the API server's JSON to a Plan, one object at a time: a Plan that cannot be read stops no other. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Json, JsonObject } from '../base/json.ts'
 import { ANNOTATION_DIGEST } from './names.ts'
 import type { Plan, PlanCondition, PlanMetadata, PlanSpec, PlanStatus } from './plan.ts'

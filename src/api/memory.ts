@@ -2,7 +2,7 @@
  * The rollout memory: what Drover remembers about a Plan, as one JSON annotation on it and the only thing it writes there (design §3).
  * Tolerant like the node record: unknown keys survive, an unreadable text is never overwritten.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 const memory = z.looseObject({
   v: z.literal(1),

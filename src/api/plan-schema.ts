@@ -3,7 +3,7 @@
  * unknown fields are gone, zero values of `omitempty` fields too, pointers stay, durations and divisors are normalised.
  * A digest is printed from that form, so each field's kind matters: `omit*` = omitempty, `kept*` = always written, `pointer` = written if set.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { formatDuration, parseDuration } from '../kube/objects/duration.ts'
 import { canonicalQuantity } from '../kube/objects/quantity.ts'
 

@@ -2,7 +2,7 @@
  * The node record: everything Drover remembers about a node, as one JSON annotation on it (design §3).
  * Read tolerantly: unknown keys survive a rewrite, a version we do not know or a broken text is `unreadable` and is never overwritten.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** `namespace/name` of a Plan. */
 export type PlanKey = string
