@@ -53,8 +53,12 @@ describe('list', () => {
   })
 
   test('gives up when the token expires twice', async () => {
-    const transport = scriptedTransport((request) => (request.query?.['continue'] === undefined ? page(['a'], '7', 'old') : refusal(410, 'Expired')))
-    const error = await createClient(testProcess({ transport })).list('/api/v1/nodes').catch((thrown: unknown) => thrown)
+    const transport = scriptedTransport((request) =>
+      request.query?.['continue'] === undefined ? page(['a'], '7', 'old') : refusal(410, 'Expired'),
+    )
+    const error = await createClient(testProcess({ transport }))
+      .list('/api/v1/nodes')
+      .catch((thrown: unknown) => thrown)
     expect(isGone(error)).toBe(true)
     expect(transport.requests).toHaveLength(4)
   })
@@ -165,14 +169,17 @@ describe('writes', () => {
     ])
   })
 
-  test.each([refusal(500, 'InternalError'), refusal(429, 'TooManyRequests'), new TransportError('ConnectionLost', 'reset')])('are never sent twice', async (failure) => {
-    const transport = scriptedTransport(() => failure)
-    const client = createClient(testProcess({ transport }))
-    for (const write of [client.create('/x', {}), client.mergePatch('/x', {}), client.replace('/x', {}), client.delete('/x')]) {
-      await expect(write).rejects.toThrow()
-    }
-    expect(transport.requests).toHaveLength(4)
-  })
+  test.each([refusal(500, 'InternalError'), refusal(429, 'TooManyRequests'), new TransportError('ConnectionLost', 'reset')])(
+    'are never sent twice',
+    async (failure) => {
+      const transport = scriptedTransport(() => failure)
+      const client = createClient(testProcess({ transport }))
+      for (const write of [client.create('/x', {}), client.mergePatch('/x', {}), client.replace('/x', {}), client.delete('/x')]) {
+        await expect(write).rejects.toThrow()
+      }
+      expect(transport.requests).toHaveLength(4)
+    },
+  )
 })
 
 describe('ApiError', () => {

@@ -37,7 +37,9 @@ export function testProcess(parts: Partial<Process> & { readonly lines?: Line[] 
 }
 
 /** A transport that answers from a function and keeps what it was asked. */
-export function scriptedTransport(answer: (request: Request, n: number) => Response | Error | Promise<Response>): Transport & { readonly requests: Request[] } {
+export function scriptedTransport(
+  answer: (request: Request, n: number) => Response | Error | Promise<Response>,
+): Transport & { readonly requests: Request[] } {
   const requests: Request[] = []
   return {
     requests,
