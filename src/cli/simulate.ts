@@ -115,7 +115,7 @@ function print(counters: Counters, all: boolean): void {
     else
       say(
         `${title}: ${rows
-          .sort()
+          .sort(([a], [b]) => (a < b ? -1 : 1))
           .map(([name, count]) => `${name.replace(pattern, '').trim()} ${count}`)
           .join(', ')}`,
       )

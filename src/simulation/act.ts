@@ -2,6 +2,7 @@ import type { JsonObject } from '../base/json.ts'
 import type { Request } from '../base/process.ts'
 import type { Machine } from '../sandbox/machines/machine.ts'
 import type { Sandbox } from '../sandbox/cluster.ts'
+import type { Controllers } from './fleet-of-controllers.ts'
 import { type Action, type ChannelAnswer, NAMESPACE, type PlanObject, type Scenario } from './scenario.ts'
 
 /** What the actions of a schedule work on. */
@@ -9,13 +10,9 @@ export interface Stage {
   readonly sandbox: Sandbox
   readonly scenario: Scenario
   readonly channels: Map<string, ChannelAnswer>
-  readonly controllers: {
-    crash(index: number, backAfterMs: number): void
-    stall(index: number, ms: number): void
-    crashAroundWrite(action: Action & { do: 'crashAroundWrite' }): void
-  }
+  readonly controllers: Pick<Controllers, 'crash' | 'stall' | 'crashAroundWrite'>
   /** Runs `what` after `ms`, or when the calm begins, whichever is first. */
-  later(ms: number, what: () => void): void
+  readonly later: (ms: number, what: () => void) => void
 }
 
 /** Carries out one action. A person's requests are sent and not waited for. */

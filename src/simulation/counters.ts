@@ -4,9 +4,9 @@ import { type Phase, PHASES } from './phases.ts'
 export type Counters = Readonly<Record<string, number>>
 
 export interface Counting {
-  add(name: string, by?: number): void
+  readonly add: (name: string, by?: number) => void
   /** Once for each phase that some node is in. */
-  addByPhase(name: string, phases: Iterable<Phase>): void
+  readonly addByPhase: (name: string, phases: Iterable<Phase>) => void
   readonly counters: Counters
 }
 

@@ -279,5 +279,6 @@ async function buildCluster(sandbox: Sandbox, scenario: Scenario): Promise<void>
 }
 
 function secret(name: string): ApplyObject {
-  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: NAMESPACE }, ...{ type: 'Opaque', data: { token: 'YQ==' } } }
+  const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: NAMESPACE }, type: 'Opaque', data: { token: 'YQ==' } }
+  return object
 }
