@@ -1,5 +1,5 @@
 /** The controller's view of the cluster: one watch a kind. Pods and Jobs are ours only; Secrets as metadata, and only once a Plan names one. */
-import { LABEL_CONTROLLER, PLAN_PATH_PREFIX } from '../api/names.ts'
+import { LABEL_CONTROLLER, LABEL_ROLE, PLAN_PATH_PREFIX } from '../api/names.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
@@ -82,7 +82,8 @@ export function createCaches(
     if (now === undefined && old !== undefined) beats.forget(old.name)
   })
   const plans = watch('plans', `${PLAN_PATH_PREFIX}/plans`, planView, {})
-  const jobs = watch('jobs', namespaced('/apis/batch/v1', 'jobs'), jobView, { query: ours })
+  // Unselected: prepare Jobs carry no label of SUC's, by which it would take them for broken apply Jobs.
+  const jobs = watch('jobs', namespaced('/apis/batch/v1', 'jobs'), (raw) => ourJob(jobView(raw), settings.name), {})
   const pods = watch('pods', namespaced('/api/v1', 'pods'), podView, { query: ours })
   const namespaces = watch('namespaces', '/api/v1/namespaces', namespaceView, {
     query: { fieldSelector: `metadata.name=${settings.namespace}` },
@@ -105,6 +106,10 @@ export function createCaches(
       return Promise.all(running).then(() => undefined)
     },
   }
+}
+
+function ourJob(job: JobView | undefined, name: string): JobView | undefined {
+  return job !== undefined && (job.labels[LABEL_CONTROLLER] === name || job.labels[LABEL_ROLE] !== undefined) ? job : undefined
 }
 
 function secretMetadata(raw: JsonObject): { name: string; version: string } | undefined {

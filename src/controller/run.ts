@@ -1,4 +1,5 @@
 /** The controller's life: CRDs, own permissions, caches, leadership, loop. */
+import { setMaxListeners } from 'node:events'
 import { messageOf } from '../base/errors.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
@@ -29,6 +30,8 @@ export const newHealth = (process: Process): Health => createHealth(() => proces
 export async function runController(process: Process, settings: Settings, signal: AbortSignal, options: RunOptions = {}): Promise<void> {
   const { metrics = noMetrics, health = newHealth(process) } = options
   const { clock, log } = process
+  // Every watch and wait listens to it; they all end with it.
+  setMaxListeners(0, signal)
   const client = createClient(process, { signal })
   const queue = createQueue({ clock })
   metrics.queue('rollout', () => queue.metrics())

@@ -1,5 +1,5 @@
 /** What is left behind goes: cordons and records without work, Jobs without a record, pull pods nobody waits for (design §2, promise 12). */
-import { LABEL_CONTROLLER, LABEL_NODE, LABEL_OUR_NODE, LABEL_ROLE } from '../api/names.ts'
+import { LABEL_NODE, LABEL_OUR_NODE, LABEL_ROLE } from '../api/names.ts'
 import type { NodeRecord, Work } from '../api/record.ts'
 import type { Context } from './gates/gate.ts'
 import { attemptMark, parseAttemptMark } from './attempt.ts'
@@ -49,7 +49,7 @@ export function tidyJobs(context: Context, pass: Pass): void {
     }
   }
   for (const job of pass.world.jobs) {
-    if (job.namespace !== settings.namespace || job.labels[LABEL_CONTROLLER] !== settings.name || job.deleting) continue
+    if (job.namespace !== settings.namespace || job.deleting) continue
     if (parseAttemptMark(job.attempt) === undefined) continue
     const work = live.get(job.uid) ?? live.get(job.name)
     if (

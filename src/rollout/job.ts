@@ -29,9 +29,16 @@ export function applyJob(input: ApplyJobInput): JobResult {
 
 function nativeJob(input: JobInput, attempt: Attempt): Job {
   const { plan, settings } = input
-  const bare = marked(jobOf(input, { mode: 'native', parallelism: 0, initContainers: [] }), attempt)
+  const bare = marked(untilVerdict(jobOf(input, { mode: 'native', parallelism: 0, initContainers: [] })), attempt)
   const sucs = jobOf(input, { mode: 'strict', parallelism: 0, initContainers: sucInitContainers(input) })
   return withApplied(bare, ownedBySUC(sucs, plan, settings.name), plan, settings.name)
+}
+
+/** The Job is the evidence until the node is judged: it gets its TTL after the verdict (design §4.5). */
+function untilVerdict(job: Job): Job {
+  if (job.spec === undefined) return job
+  const { ttlSecondsAfterFinished: _later, ...spec } = job.spec
+  return { ...job, spec }
 }
 
 /** The Job and its pods with `drover.io/attempt`; the pods' scripts read it from the pod info. */

@@ -39,15 +39,21 @@ describe('reading', () => {
   ])('%s', (text, parts) => expect(parseVersion(text)).toMatchObject({ ...parts, text }))
 
   test.each([
-    ...['', 'latest', 'stable', 'v1.33.4', 'v1.33+rke2r1', 'v1.33.4+rke2', 'v1.33.4+rke2r', 'v1.33.4+rke2r1-x', 'v0.3.13-suc', 'bionic'],
-    ...[
-      'v1.33.4+eks1',
-      'v01.33.4+rke2r1',
-      'v1.33.4+k3s-1a2b3c4d',
-      ' v1.33.4+rke2r1',
-      'v1.33.4+rke2r1\n',
-      'v1.33.99999999999999999999+rke2r1',
-    ],
+    '',
+    'latest',
+    'v1.33.4',
+    'v1.33+rke2r1',
+    'v1.33.4+rke2',
+    'v1.33.4+rke2r',
+    'v1.33.4+rke2r1-x',
+    'v0.3.13-suc',
+    'bionic',
+    'v1.33.4+eks1',
+    'v01.33.4+rke2r1',
+    'v1.33.4+k3s-1a2b3c4d',
+    ' v1.33.4+rke2r1',
+    'v1.33.4+rke2r1\n',
+    'v1.33.99999999999999999999+rke2r1',
   ])('%j is none', (text) => expect(isKubernetesVersion(text)).toBe(false))
 
   test('never throws', () => {

@@ -1,0 +1,324 @@
+import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { decide, recheck } from '../../src/rollout/decide.ts'
+import { pullPodName } from '../../src/rollout/pull-pod.ts'
+import type { PlanView } from '../../src/rollout/world.ts'
+import { actions, aJob, aNode, aPlan, aPulled, aRecord, aServer, aWork, aWorld, hashOf, holdsOn, NEW, NOW, planHolds } from './build.ts'
+
+type KnownPlan = ReturnType<typeof aPlan>
+const PLAN = 'system-upgrade/p'
+
+/** A world in which every node has pulled and the dry run has passed: nothing but gates stands before a claim. */
+function ready(view: KnownPlan, more: Parameters<typeof aWorld>[0] = {}) {
+  const hash = hashOf(view)
+  return aWorld({
+    plans: [view],
+    ...more,
+    pods: [...(more.nodes ?? []).map((node) => aPulled(pullPodName(view.name, node.name, hash), node.name)), ...(more.pods ?? [])],
+    observed: { dryRuns: new Map([[`${view.key}/${hash}`, { at: NOW.mono, ok: true, value: true } as const]]), ...more.observed },
+  })
+}
+
+const claimed = (world: ReturnType<typeof aWorld>) => actions(decide(world), 'writeStatus').flatMap((action) => action.confirm)
+
+describe('before the first claim', () => {
+  test('notes whom it found in applying, and claims nobody in that pass', () => {
+    const view = aPlan('p', {}, { noted: false, status: { applying: ['a'] } })
+    const decision = decide(ready(view, { nodes: [aNode('a'), aNode('b')] }))
+    expect(actions(decision, 'annotatePlan').map((action) => action.memory.adopt)).toEqual([['a']])
+    expect(actions(decision, 'writeStatus')).toEqual([])
+  })
+
+  test('pulls the image ahead, cordons nothing', () => {
+    const decision = decide(aWorld({ plans: [aPlan('p')], nodes: [aNode('a'), aNode('b'), aNode('c')] }))
+    expect(actions(decision, 'createPod').length).toBe(2)
+    expect(actions(decision, 'patchNode')).toEqual([])
+    expect(actions(decision, 'writeStatus').flatMap((action) => action.confirm)).toEqual([])
+  })
+
+  test('does not claim before the dry run of the apply pod has passed', () => {
+    const view = aPlan('p')
+    const world = ready(view, { nodes: [aNode('a')], observed: { dryRuns: new Map() } })
+    const decision = decide(world)
+    expect(claimed(world)).toEqual([])
+    expect(decision.needs.map((need) => need.kind)).toContain('dryRun')
+  })
+
+  test('a refused dry run holds the Plan and says what the API server said', () => {
+    const view = aPlan('p')
+    const dryRuns = new Map([
+      [`${view.key}/${hashOf(view)}`, { at: NOW.mono, ok: false, error: 'violates PodSecurity "restricted"' } as const],
+    ])
+    const decision = decide(ready(view, { nodes: [aNode('a')], observed: { dryRuns } }))
+    expect(planHolds(decision, PLAN)).toEqual(['PodRejected'])
+    expect(decision.reports.get(PLAN)?.holds[0]?.message).toContain('violates PodSecurity')
+  })
+})
+
+describe('claims', () => {
+  test('never exceed concurrency, whatever is in flight', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 6 }),
+        fc.integer({ min: 0, max: 5 }),
+        fc.integer({ min: 1, max: 12 }),
+        (concurrency, taken, size) => {
+          const names = Array.from({ length: size }, (_, index) => `n${index}`)
+          const applying = names.slice(0, taken)
+          const view = aPlan('p', { concurrency }, { status: { applying } })
+          const nodes = names.map((name) =>
+            aNode(name, applying.includes(name) ? { record: aRecord(name, { work: aWork(view, { startedAt: 'x', jobUID: 'y' }) }) } : {}),
+          )
+          const taking = claimed(ready(view, { nodes }))
+          expect(taking.length).toBeLessThanOrEqual(Math.max(0, concurrency - applying.length))
+          expect(taking.filter((name) => applying.includes(name))).toEqual([])
+          if (concurrency > applying.length && size > applying.length) expect(taking.length).toBeGreaterThan(0)
+        },
+      ),
+    )
+  })
+
+  test('two Plans never claim the same node in one pass', () => {
+    const one = aPlan('p', { concurrency: 3 })
+    const two = aPlan('q', { concurrency: 3 })
+    const nodes = [aNode('a'), aNode('b'), aNode('c')]
+    const world = ready(one, { nodes })
+    const both = {
+      ...world,
+      plans: [one, two],
+      pods: [...world.pods, ...nodes.map((node) => aPulled(pullPodName('q', node.name, hashOf(two)), node.name))],
+      observed: {
+        ...world.observed,
+        dryRuns: new Map([...world.observed.dryRuns, [`${two.key}/${hashOf(two)}`, { at: 0, ok: true, value: true } as const]]),
+      },
+    }
+    const all = claimed(both)
+    expect(new Set(all).size).toBe(all.length)
+    expect(all.length).toBe(3)
+  })
+
+  test('servers go one at a time, whatever the concurrency', () => {
+    const nodes = ['a', 'b', 'c'].map((name) => aServer(name))
+    expect(claimed(ready(aPlan('p', { concurrency: 3 }), { nodes })).length).toBe(1)
+  })
+
+  test('no etcd member is taken while another of three is down', () => {
+    const nodes = [aServer('a'), aServer('b'), aServer('c', { ready: 'Unknown' })]
+    const world = ready(aPlan('p'), { nodes })
+    expect(claimed(world)).toEqual([])
+    expect(holdsOn(decide(world), PLAN, 'a')).toEqual(['EtcdQuorum'])
+  })
+
+  test('a broken Plan stops only itself', () => {
+    const broken = {
+      key: 'system-upgrade/x',
+      namespace: 'system-upgrade',
+      name: 'x',
+      uid: 'u',
+      resourceVersion: '1',
+      plan: undefined,
+      error: 'spec.upgrade: required',
+    } satisfies PlanView
+    const world = ready(aPlan('p'), { nodes: [aNode('a')] })
+    const decision = decide({ ...world, plans: [broken, ...world.plans] })
+    expect(planHolds(decision, 'system-upgrade/x')).toEqual(['PlanUnreadable'])
+    expect(actions(decision, 'writeStatus').flatMap((action) => action.confirm)).toEqual(['a'])
+  })
+
+  test.each([
+    ['a lower version', aNode('a', { kubeletVersion: 'v1.33.5+rke2r1' }), 'Downgrade'],
+    ['a hold', aNode('a', { hold: 'disk' }), 'NodeHeld'],
+    ['a taint', aNode('a', { taints: [{ key: 'x', effect: 'NoExecute' }] }), 'UntoleratedTaint'],
+    ['NotReady', aNode('a', { ready: 'False' }), 'NodeNotReady'],
+    ['no hostname', aNode('a', { hostname: undefined }), 'HostnameMissing'],
+    ['a server over a minor', aServer('a', { kubeletVersion: 'v1.31.9+rke2r1' }), 'SkippedMinor'],
+    ['a server cordoned by a person', aServer('a', { unschedulable: true, cordonOwner: 'kubectl' }), 'CordonedByOthers'],
+    ['an unreadable record', aNode('a', { record: { ok: false, error: 'not JSON' } }), 'RecordUnreadable'],
+  ])('%s is held with its reason', (_what, node, reason) => {
+    const world = ready(aPlan('p'), { nodes: [node] })
+    expect(claimed(world)).toEqual([])
+    expect(holdsOn(decide(world), PLAN, 'a')).toEqual([reason])
+  })
+
+  test('an agent does not pass the oldest server', () => {
+    const nodes = [aServer('s'), aNode('a')]
+    const world = ready(
+      aPlan('p', { nodeSelector: { matchExpressions: [{ key: 'node-role.kubernetes.io/control-plane', operator: 'DoesNotExist' }] } }),
+      { nodes },
+    )
+    expect(holdsOn(decide(world), PLAN, 'a')).toEqual(['AheadOfServers'])
+  })
+})
+
+describe('a claim cut short', () => {
+  test('is withdrawn by a leader that did not confirm it', () => {
+    const view = aPlan('p', {}, { status: { applying: ['a'] } })
+    const decision = decide(ready(view, { nodes: [aNode('a', { hold: 'x' })] }))
+    expect(actions(decision, 'writeStatus').map((action) => action.status.applying)).toEqual([[]])
+    expect(actions(decision, 'patchNode')).toEqual([])
+  })
+
+  test('is taken further by the leader that confirmed it: record and cordon are one PATCH', () => {
+    const view = aPlan('p', {}, { status: { applying: ['a'] } })
+    const world = { ...ready(view, { nodes: [aNode('a')] }), confirmed: new Set([`uid-p/${hashOf(view)}/uid-a`]) }
+    const [patch] = actions(decide(world), 'patchNode')
+    expect(patch?.unschedulable).toBe(true)
+    expect(patch?.record.cordon?.plan).toBe(PLAN)
+    expect(patch?.record.work?.hash).toBe(hashOf(view))
+  })
+})
+
+describe('the node is the witness', () => {
+  const view = aPlan('p', {}, { status: { applying: ['a'] } })
+  const work = aWork(view, { startedAt: '2026-03-02T11:59:30Z', jobUID: 'uid-job' })
+  const cordon = { at: '2026-03-02T11:59:00Z', plan: PLAN }
+  const started = (more: Parameters<typeof aNode>[1], job: Parameters<typeof aJob>[2], mono = NOW.mono) => {
+    const node = aNode('a', { unschedulable: true, cordonOwner: 'drover', record: aRecord('a', { work, cordon }), ...more })
+    const key = 'started uid-a uid-job'
+    const then = { wall: NOW.wall - 60_000, mono: NOW.mono - 60_000 }
+    return aWorld({
+      plans: [view],
+      nodes: [node],
+      jobs: [aJob('job', 'a', job)],
+      now: { wall: NOW.wall, mono },
+      since: new Map([
+        [key, then],
+        [`${key} proven`, then],
+      ]),
+      observed: { beats: new Map([['a', { advancedAt: NOW.mono - 1000 }]]) },
+    })
+  }
+
+  test('at the target, Ready, heartbeat seen, Job complete: done, uncordoned and labelled in one PATCH', () => {
+    const [patch] = actions(decide(started({ kubeletVersion: NEW }, { complete: true })), 'patchNode')
+    expect(patch?.unschedulable).toBe(false)
+    expect(patch?.labels).toEqual({ 'plan.upgrade.cattle.io/p': hashOf(view) })
+    expect(patch?.record.work).toBeUndefined()
+  })
+
+  test('a Complete Job over an old kubelet is not done', () => {
+    expect(actions(decide(started({}, { complete: true })), 'patchNode')).toEqual([])
+  })
+
+  test('without a heartbeat seen to advance it is not done', () => {
+    const world = started({ kubeletVersion: NEW }, { complete: true })
+    expect(actions(decide({ ...world, observed: { ...world.observed, beats: new Map() } }), 'patchNode')).toEqual([])
+  })
+
+  test('a cordon that somebody changed is not lifted', () => {
+    const [patch] = actions(decide(started({ kubeletVersion: NEW, cordonOwner: 'kubectl' }, { complete: true })), 'patchNode')
+    expect(patch?.labels).toBeDefined()
+    expect(patch?.unschedulable).toBeUndefined()
+  })
+
+  test('proven while the Job still has a retry to come: the Job is stopped first', () => {
+    const decision = decide(started({ kubeletVersion: NEW }, { failedPods: 1 }))
+    expect(actions(decision, 'suspendJob').length).toBe(1)
+    expect(actions(decision, 'patchNode')).toEqual([])
+  })
+
+  test('a failed first pod is no failure', () => {
+    const decision = decide(started({}, { failedPods: 1 }))
+    expect(decision.reports.get(PLAN)?.nodes.get('a')?.phase).toBe('Upgrading')
+  })
+
+  test('a node that goes silent after the pod ran has its Job suspended at once', () => {
+    expect(actions(decide(started({ ready: 'Unknown' }, { failedPods: 1 })), 'suspendJob').length).toBe(1)
+  })
+
+  test('silent beyond the timeout: NodeLost, and it stays in applying', () => {
+    const key = 'started uid-a uid-job unproven'
+    const world = started({ ready: 'Unknown' }, { suspend: true, suspended: true, failedPods: 1 })
+    const long = { wall: 0, mono: NOW.mono - 16 * 60_000 }
+    const decision = decide({ ...world, since: new Map([...world.since, [`${key} silent`, long], [`${key} ended`, long]]) })
+    const [patch] = actions(decision, 'patchNode')
+    expect(patch?.record.past?.[PLAN]?.reason).toBe('NodeLost')
+    expect(patch?.unschedulable).toBeUndefined()
+    expect(actions(decision, 'writeStatus').every((action) => action.status.applying.includes('a'))).toBe(true)
+  })
+})
+
+describe('failures are remembered', () => {
+  const view = aPlan('p', {}, { status: { applying: ['a'] } })
+  const outcome = {
+    hash: hashOf(view),
+    result: 'Failed',
+    attempts: 1,
+    reason: 'JobFailed',
+    message: 'm',
+    at: 't',
+    target: NEW,
+    kubernetes: true,
+    disruptive: true,
+    retrySeen: '',
+    generation: 1,
+  } as const
+  const node = aNode('a', {
+    unschedulable: true,
+    cordonOwner: 'drover',
+    record: aRecord('a', { cordon: { at: 't', plan: PLAN }, past: { [PLAN]: outcome } }),
+  })
+
+  test('the same hash is not run again, the slot stays taken and the cordon stays', () => {
+    const decision = decide(ready(view, { nodes: [node, aNode('b')] }))
+    expect(holdsOn(decision, PLAN, 'a')).toEqual(['PreviousFailure'])
+    expect(actions(decision, 'patchNode')).toEqual([])
+    expect(actions(decision, 'writeStatus').flatMap((action) => action.confirm)).toEqual([])
+  })
+
+  test('a new value of drover.io/retry re-arms it; the value seen when it failed does not', () => {
+    const again = aPlan('p', {}, { status: { applying: ['a'] }, annotations: { 'drover.io/retry': '1' } })
+    expect(claimed(ready(again, { nodes: [node] }))).toEqual(['a'])
+    const seen = aNode('a', { record: aRecord('a', { past: { [PLAN]: { ...outcome, retrySeen: '1' } } }) })
+    expect(claimed(ready(again, { nodes: [seen] }))).toEqual([])
+  })
+
+  test('an edit of the spec re-arms it', () => {
+    expect(claimed(ready(aPlan('p', {}, { status: { applying: ['a'] }, generation: 2 }), { nodes: [node] }))).toEqual(['a'])
+  })
+})
+
+describe('left behind', () => {
+  test('a cordon of a Plan that is gone is lifted once the node is Ready', () => {
+    const record = aRecord('a', { cordon: { at: 't', plan: PLAN } })
+    const held = aNode('a', { unschedulable: true, cordonOwner: 'drover', record })
+    expect(actions(decide(aWorld({ nodes: [held] })), 'patchNode').map((patch) => patch.unschedulable)).toEqual([false])
+    expect(actions(decide(aWorld({ nodes: [{ ...held, ready: 'Unknown' }] })), 'patchNode')).toEqual([])
+    expect(
+      actions(decide(aWorld({ nodes: [{ ...held, cordonOwner: 'kubectl' }] })), 'patchNode').map((patch) => patch.unschedulable),
+    ).toEqual([undefined])
+  })
+
+  test('work before the point of no return is backed out when its Plan is gone', () => {
+    const node = aNode('a', {
+      unschedulable: true,
+      cordonOwner: 'drover',
+      record: aRecord('a', { work: aWork(aPlan('p')), cordon: { at: 't', plan: PLAN } }),
+    })
+    const [patch] = actions(decide(aWorld({ nodes: [node] })), 'patchNode')
+    expect(patch?.unschedulable).toBe(false)
+    expect(patch?.record.work).toBeUndefined()
+  })
+})
+
+describe('found at the target', () => {
+  test('a node without an older label is marked done without being taken', () => {
+    const decision = decide(ready(aPlan('p'), { nodes: [aNode('a', { kubeletVersion: NEW })] }))
+    expect(actions(decision, 'labelNode').map((action) => action.node)).toEqual(['a'])
+    expect(actions(decision, 'writeStatus').flatMap((action) => action.confirm)).toEqual([])
+  })
+})
+
+describe('the check against fresh reads', () => {
+  test('finds a limit that the cache did not show', () => {
+    const view = aPlan('p', {}, { status: { applying: ['a', 'b'] } })
+    const holds = recheck(aWorld({ plans: [view], nodes: [aNode('a'), aNode('b')] }), PLAN, ['a'], hashOf(view))
+    expect(holds.get('a')?.reason).toBe('ConcurrencyReached')
+  })
+
+  test('finds another Plan on the node', () => {
+    const view = aPlan('p', {}, { status: { applying: ['a'] } })
+    const other = aPlan('q', {}, { status: { applying: ['a'] } })
+    expect(recheck(aWorld({ plans: [view, other], nodes: [aNode('a')] }), PLAN, ['a'], hashOf(view)).get('a')?.reason).toBe('NodeBusy')
+  })
+})
