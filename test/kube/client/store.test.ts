@@ -37,7 +37,10 @@ function setUp(): { store: Store<Thing>; clock: VirtualClock; seen: [Thing | und
 }
 
 const fill = (store: Store<Thing>, objects: readonly JsonObject[], mark = store.mark()): void =>
-  store.replaceAll(objects.map(store.prepare), mark)
+  store.replaceAll(
+    objects.map((object) => store.prepare(object)),
+    mark,
+  )
 const sizes = (store: Store<Thing>): Record<string, number> => Object.fromEntries(store.list().map(({ name, size }) => [name, size]))
 
 describe('cache', () => {
