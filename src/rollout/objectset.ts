@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import { OBJECTSET, PLAN_API_VERSION } from '../api/names.ts'
 import type { Plan } from '../api/plan.ts'
+import { type Json, stringifyJson } from '../base/json.ts'
 
 const OWNER_GVK = `${PLAN_API_VERSION}, Kind=Plan`
 
@@ -26,7 +27,7 @@ export function ownedBySUC(job: Job, plan: Plan, controllerName: string): Job {
 
 /** The Job with the marks; `applied` = the Job that SUC itself would have made, as plain JSON (SUC reads that as well as its gzip form). */
 export function withApplied(job: Job, sucs: Job, plan: Plan, controllerName: string): Job {
-  return withMarks(job, plan, controllerName, { [`${OBJECTSET}/applied`]: JSON.stringify(sucs, plainNumber) })
+  return withMarks(job, plan, controllerName, { [`${OBJECTSET}/applied`]: stringifyJson(sucs as unknown as Json) })
 }
 
 function withMarks(job: Job, plan: Plan, controllerName: string, more: Readonly<Record<string, string>>): Job {
@@ -47,9 +48,4 @@ function withMarks(job: Job, plan: Plan, controllerName: string, more: Readonly<
       },
     },
   }
-}
-
-/** Integers beyond 2^53 are bigints here. Only a toleration can hold one, and nothing is decided by `applied` but whether it is there. */
-function plainNumber(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? Number(value) : value
 }
