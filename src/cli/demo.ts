@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { messageOf } from '../base/errors.ts'
+import { DroverError, messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import { silentLog } from '../base/log.ts'
 import { runController } from '../controller/run.ts'
@@ -42,22 +42,17 @@ const LOOK_EVERY_MS = 250
 const LIMIT_MS = 120_000
 
 /** Exit code 0 if everything was as promised, 1 if not. */
-export async function run(_argv: readonly string[]): Promise<number> {
-  const stop = new AbortController()
-  const interrupt = () => stop.abort(new Error('interrupted'))
-  process.once('SIGINT', interrupt)
-  process.once('SIGTERM', interrupt)
+export async function run(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  if (argv.length > 0) throw new DroverError('Usage', 'usage: drover demo (it takes no arguments)', { retry: 'never' })
   const screen = openScreen(process.stdout, process.env)
   const folder = mkdtempSync(join(tmpdir(), 'drover-demo-'))
   try {
-    return await demo(screen, join(folder, 'kubeconfig'), stop.signal)
+    return await demo(screen, join(folder, 'kubeconfig'), signal)
   } catch (error) {
-    screen.print([stop.signal.aborted ? 'Interrupted.' : `The demo failed: ${messageOf(error)}`])
+    screen.print([signal.aborted ? 'Interrupted.' : `The demo failed: ${messageOf(error)}`])
     return 1
   } finally {
     screen.close()
-    process.off('SIGINT', interrupt)
-    process.off('SIGTERM', interrupt)
     rmSync(folder, { recursive: true, force: true })
   }
 }

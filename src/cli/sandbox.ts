@@ -1,7 +1,7 @@
 /** `drover sandbox`: a Kubernetes cluster in memory that kubectl can talk to, until it is interrupted. */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { messageOf } from '../base/errors.ts'
+import { DroverError, messageOf } from '../base/errors.ts'
 import { parseVersion } from '../rollout/version.ts'
 import { createSandbox } from '../sandbox/cluster.ts'
 import { listen } from '../sandbox/listen.ts'
@@ -59,21 +59,14 @@ function count(text: string, max: number): number | undefined {
   return number <= max ? number : undefined
 }
 
-/** Exit code 0 after an interrupt, 2 for wrong flags. */
-export async function run(argv: readonly string[]): Promise<number> {
+/** Runs until the signal aborts. */
+export async function run(argv: readonly string[], signal: AbortSignal): Promise<number> {
   if (argv.includes('--help') || argv.includes('-h')) {
     process.stdout.write(USAGE)
     return 0
   }
   const flags = parseSandboxFlags(argv)
-  if ('problem' in flags) {
-    process.stderr.write(`drover sandbox: ${flags.problem}\n\n${USAGE}`)
-    return 2
-  }
-  const interrupted = new Promise<void>((done) => {
-    process.once('SIGINT', done)
-    process.once('SIGTERM', done)
-  })
+  if ('problem' in flags) throw new DroverError('Usage', `${flags.problem}\n\n${USAGE}`, { retry: 'never' })
   const kubeconfigPath = resolve(flags.kubeconfig)
   const sandbox = createSandbox({ clock: 'real', ...(flags.fast ? { heartbeatMs: FAST.heartbeatMs } : {}) })
   const { url, close } = await listen(sandbox.server, { port: flags.port, kubeconfigPath })
@@ -81,7 +74,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     const { servers, agents, version, fast } = flags
     await standardCluster(sandbox, { servers, agents, version, ...(fast ? { machine: (spec) => ({ ...spec, ...FAST.machine }) } : {}) })
     process.stdout.write(`${servers} servers and ${agents} agents with ${version} at ${url}\n\n  export KUBECONFIG=${kubeconfigPath}\n\n`)
-    await interrupted
+    if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
   } finally {
     await close()
     await sandbox.stop()
