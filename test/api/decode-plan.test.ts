@@ -48,6 +48,7 @@ describe('what is read', () => {
       withSpec({
         concurrency: 0,
         exclusive: false,
+        cordon: false,
         version: '',
         secrets: [],
         postCompleteLabels: {},
