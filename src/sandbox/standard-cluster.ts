@@ -63,10 +63,12 @@ export async function standardCluster(sandbox: Sandbox, options: StandardCluster
   const objects = [...['system-upgrade', 'cattle-system'].flatMap(tenant), ...(options.workloads ?? []).flatMap(workloadObjects)]
   const workloads = options.workloads ?? []
   await sandbox.finish(applyAll(sandbox, objects), READY_MS)
-  const stood = await sandbox.run(
-    () => machines.every((machine) => machine.ready) && workloads.every((workload) => stands(sandbox, workload)),
-    READY_MS,
-  )
+  let up = 0
+  const stood = await sandbox.run(() => {
+    // Asked after every timer: those that are ready are not asked again.
+    while (machines[up]?.ready === true) up++
+    return up === machines.length && workloads.every((workload) => stands(sandbox, workload))
+  }, READY_MS)
   if (!stood)
     throw new Error(
       `the cluster did not become ready: ${machines.filter((machine) => !machine.ready).length} of ${machines.length} nodes are missing`,

@@ -8,6 +8,8 @@ import { isOver, type World } from './world.ts'
 /** An eviction that was granted, and whose pod is not seen to go, counts no longer after this (source: kube disruption controller). */
 const DELETION_TIMEOUT_MS = 120_000
 
+const GATHER_MS = 20
+
 /** Keeps the status of PodDisruptionBudgets, by which the API server grants evictions. */
 export function startDisruption(world: World): void {
   const { client, pods, budgets, replicaSets, deployments } = world
@@ -17,9 +19,18 @@ export function startDisruption(world: World): void {
     queue.add(keyOf(after ?? before ?? {}))
   })
   pods.onChange(({ before, after }) => {
+    if (
+      before !== undefined &&
+      after !== undefined &&
+      countsAs(before) === countsAs(after) &&
+      before.metadata.labels === after.metadata.labels
+    )
+      return
     for (const budget of budgets.by('namespace', (after ?? before)?.metadata.namespace ?? '')) {
       const { selector } = budget.spec ?? {}
-      if ((after !== undefined && covers(selector, after)) || (before !== undefined && covers(selector, before))) queue.add(keyOf(budget))
+      // Many pods of one budget change together: they are counted once.
+      if ((after !== undefined && covers(selector, after)) || (before !== undefined && covers(selector, before)))
+        queue.addAfter(keyOf(budget), GATHER_MS)
     }
   })
   replicaSets.onChange(({ before, after }) => {
@@ -121,6 +132,13 @@ export function startDisruption(world: World): void {
     const deployment = above?.kind === 'Deployment' ? deployments.get(`${namespace}/${above.name}`) : undefined
     return deployment?.spec?.replicas ?? set?.spec?.replicas ?? 0
   }
+}
+
+/** What a budget sees of a pod. */
+function countsAs(pod: Stored<Pod>): number {
+  if (isOver(pod)) return 0
+  if (pod.metadata.deletionTimestamp !== undefined) return 1
+  return isTrue(pod.status?.conditions, 'Ready') ? 3 : 2
 }
 
 /** In policy/v1 an empty selector covers every pod of the namespace, a missing one none. */

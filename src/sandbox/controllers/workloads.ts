@@ -63,6 +63,7 @@ export function startReplicaSets(world: World): void {
   pods.onChange(({ before, after }) => {
     const pod = after ?? before
     const owner = pod === undefined ? undefined : controllerOf(pod)
+    if (before !== undefined && after !== undefined && isAlive(before) === isAlive(after) && isReady(before) === isReady(after)) return
     if (owner?.kind === 'ReplicaSet') queue.add(`${pod?.metadata.namespace ?? ''}/${owner.name}`)
   })
 
@@ -121,7 +122,8 @@ export function startDaemonSets(world: World): void {
     const owner = pod === undefined ? undefined : controllerOf(pod)
     if (pod === undefined || owner?.kind !== 'DaemonSet') return
     const key = `${pod.metadata.namespace ?? ''}/${owner.name}`
-    if (isReady(before) !== isReady(after) || after === undefined) queue.add(key)
+    // Only the status waits for this: many pods are counted at once.
+    if (isReady(before) !== isReady(after) || after === undefined) queue.addAfter(key, 100)
     const node = pod.spec?.nodeName ?? pinnedNode(pod)
     if (node !== undefined && (after === undefined || isOver(after))) queue.add(`${key} ${node}`)
   })
@@ -188,7 +190,11 @@ function pinnedNode(pod: Pod): string | undefined {
 }
 
 function alive(pods: readonly Stored<Pod>[]): readonly Stored<Pod>[] {
-  return pods.filter((pod) => !isOver(pod) && pod.metadata.deletionTimestamp === undefined)
+  return pods.filter(isAlive)
+}
+
+function isAlive(pod: Stored<Pod>): boolean {
+  return !isOver(pod) && pod.metadata.deletionTimestamp === undefined
 }
 
 function isReady(pod: Pod | undefined): boolean {
