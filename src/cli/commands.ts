@@ -7,6 +7,8 @@ export const CONTROLLER: Command = {
 }
 
 export const COMMANDS: ReadonlyMap<string, Command> = new Map([
+  ['explain', { about: 'why a node, or a Plan, is where it is', load: () => import('./explain.ts') }],
+  ['release', { about: 'give back every slot and cordon, before uninstalling', load: () => import('./release.ts') }],
   ['demo', { about: 'upgrade a cluster in memory before your eyes', load: () => import('./demo.ts') }],
   ['sandbox', { about: 'serve a cluster in memory for kubectl', load: () => import('./sandbox.ts') }],
   ['simulate', { about: 'try the controller in random clusters with faults', load: () => import('./simulate.ts') }],

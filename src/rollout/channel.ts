@@ -42,7 +42,10 @@ function fromLocation(url: string, asked: GoURL, location: string, mode: 'strict
   if (location === '') return { ok: false, error: 'http: no Location header in response' }
   const target = parseGoURL(location)
   if (!target.ok) {
-    return { ok: false, error: `Get ${goQuote(withoutPassword(url))}: failed to parse Location header ${goQuote(location)}: ${target.error}` }
+    return {
+      ok: false,
+      error: `Get ${goQuote(withoutPassword(url))}: failed to parse Location header ${goQuote(location)}: ${target.error}`,
+    }
   }
   const resolved = lastElement(resolvedPath(asked, target.url))
   if (mode === 'strict' || isVersionShaped(resolved)) return found(resolved)

@@ -18,7 +18,7 @@ import { recordOf } from './verdict.ts'
 import type { Action, Decision, World } from './world.ts'
 
 /** Mirrors in the status (messages, counts, phases) may lag this long, so that a quick node costs no write of its own. */
-const MIRROR_DELAY_MS = 15_000
+const MIRROR_DELAY_MS = 25_000
 
 export function decide(world: World): Decision {
   const pass = createPass(world)

@@ -9,6 +9,9 @@ import { jobName, safeName } from './names.ts'
 import { onNode, volumesOf } from './pod-parts.ts'
 import { podBasics, prepareContainer } from './suc-job.ts'
 
+/** A Job that vanishes before its end was seen would be made again. */
+const MIN_TTL_SECONDS = 600
+
 export function prepareJobName(planName: string, nodeName: string, latestHash: string): string {
   return jobName('prepare', planName, nodeName, latestHash)
 }
@@ -37,7 +40,7 @@ export function prepareJob(input: JobInput & { readonly attempt: Attempt }): Job
       completions: 1,
       parallelism: 1,
       podReplacementPolicy: settings.job.podReplacementPolicy,
-      ttlSecondsAfterFinished: jobTtlSeconds(plan, settings.job),
+      ttlSecondsAfterFinished: Math.max(MIN_TTL_SECONDS, jobTtlSeconds(plan, settings.job)),
       ...(deadline === undefined ? {} : { activeDeadlineSeconds: deadline }),
       template: {
         metadata: {

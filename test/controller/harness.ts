@@ -15,8 +15,24 @@ export interface World {
   readonly sandbox: Sandbox
   controller(name?: string, env?: Record<string, string>): Spawned
   apply(object: object): Promise<void>
-  plan(name: string): { spec: Record<string, unknown>; status?: { applying?: string[]; latestHash?: string; conditions?: { type: string; status: string; reason: string; message: string }[]; nodeStatuses?: { name: string; phase: string; message?: string }[] } } | undefined
-  node(name: string): { metadata: { labels: Record<string, string>; annotations?: Record<string, string> }; spec: { unschedulable?: boolean }; status: { nodeInfo: { kubeletVersion: string } } }
+  plan(
+    name: string,
+  ):
+    | {
+        spec: Record<string, unknown>
+        status?: {
+          applying?: string[]
+          latestHash?: string
+          conditions?: { type: string; status: string; reason: string; message: string }[]
+          nodeStatuses?: { name: string; phase: string; message?: string }[]
+        }
+      }
+    | undefined
+  node(name: string): {
+    metadata: { labels: Record<string, string>; annotations?: Record<string, string> }
+    spec: { unschedulable?: boolean }
+    status: { nodeInfo: { kubeletVersion: string } }
+  }
   nodes(): ReturnType<World['node']>[]
   complete(plan: string): boolean
   patch(path: string, body: object): Promise<void>
@@ -24,11 +40,25 @@ export interface World {
 }
 
 export function settingsFor(env: Record<string, string> = {}): Settings {
-  return parseSettings({ SYSTEM_UPGRADE_CONTROLLER_NAME: 'system-upgrade-controller', SYSTEM_UPGRADE_CONTROLLER_NAMESPACE: 'system-upgrade', DROVER_SELF_CHECK: 'false', ...env }, []).settings
+  return parseSettings(
+    {
+      SYSTEM_UPGRADE_CONTROLLER_NAME: 'system-upgrade-controller',
+      SYSTEM_UPGRADE_CONTROLLER_NAMESPACE: 'system-upgrade',
+      DROVER_SELF_CHECK: 'false',
+      ...env,
+    },
+    [],
+  ).settings
 }
 
-export async function createWorld(options: { seed?: number; cluster?: StandardClusterOptions; sandbox?: SandboxOptions; outside?: Outside } = {}): Promise<World> {
-  const sandbox = createSandbox({ seed: options.seed ?? 1, ...options.sandbox, ...(options.outside === undefined ? {} : { outside: options.outside }) })
+export async function createWorld(
+  options: { seed?: number; cluster?: StandardClusterOptions; sandbox?: SandboxOptions; outside?: Outside } = {},
+): Promise<World> {
+  const sandbox = createSandbox({
+    seed: options.seed ?? 1,
+    ...options.sandbox,
+    ...(options.outside === undefined ? {} : { outside: options.outside }),
+  })
   await standardCluster(sandbox, { servers: 3, agents: 3, version: OLD, ...options.cluster })
   const running: Spawned[] = []
   const admin = sandbox.as('admin')
