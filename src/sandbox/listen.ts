@@ -109,11 +109,19 @@ async function answer(transport: Transport, request: Request, reply: ServerRespo
 function send(reply: ServerResponse, status: number, body: Json, retryAfterMs?: number): void {
   const text = typeof body === 'string' ? body : encode(body)
   reply.writeHead(status, {
-    'Content-Type': typeof body === 'string' ? 'text/plain' : 'application/json',
+    'Content-Type': mediaType(body),
     'Content-Length': Buffer.byteLength(text),
     ...(retryAfterMs === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterMs / 1000)) }),
   })
   reply.end(text)
+}
+
+/** Aggregated discovery is told from plain discovery by its media type. */
+function mediaType(body: Json): string {
+  if (typeof body === 'string') return 'text/plain'
+  const { kind, apiVersion } = (body ?? {}) as { kind?: string; apiVersion?: string }
+  if (kind !== 'APIGroupDiscoveryList') return 'application/json'
+  return `application/json;g=apidiscovery.k8s.io;v=${apiVersion?.split('/')[1] ?? 'v2'};as=APIGroupDiscoveryList`
 }
 
 async function stream(transport: Transport, request: Request, reply: ServerResponse, signal: AbortSignal): Promise<void> {

@@ -327,7 +327,7 @@ function other(core: Core, who: Who, request: Request): Answer {
   if (method !== 'GET') throw noSuchPath()
   if (path === '/version' || path === '/version/') return { status: 200, body: serverVersion }
   if (path === '/healthz' || path === '/livez' || path === '/readyz') return { status: 200, body: 'ok' }
-  const found = discover(core.registry, path, request.accept) ?? openapi(core.registry, path, request.accept)
+  const found = discover(core.registry, path, request.accept) ?? openapi(core.registry, path)
   if (found === undefined) throw noSuchPath()
   return { status: 200, body: found }
 }
