@@ -32,6 +32,8 @@ export interface Settings {
   readonly clusterMaxUnavailable: string | undefined
   /** Write the kstatus conditions Ready, Reconciling, Stalled. DROVER_KSTATUS, default true. */
   readonly kstatus: boolean
+  /** How long counts, messages and node phases in a Plan's status may lag, so that a quick node costs no write of its own. DROVER_STATUS_DELAY, default 25 s. */
+  readonly statusDelayMs: number
   /** Check own permissions at start. DROVER_SELF_CHECK, default true. */
   readonly selfCheck: boolean
   /** How long a channel must agree with itself before a change is taken. DROVER_CHANNEL_AGREEMENT, default 60 s. */

@@ -176,6 +176,12 @@ export const SETTINGS = {
     default: 'true',
     about: 'Write the conditions Ready, Reconciling and Stalled on Plans.',
   }),
+  statusDelay: row({
+    env: 'DROVER_STATUS_DELAY',
+    kind: duration(-1),
+    default: '25s',
+    about: "How long counts, messages and node phases in a Plan's status may lag. Conditions and fields that programs act on never do.",
+  }),
   selfCheck: row({
     env: 'DROVER_SELF_CHECK',
     kind: bool,

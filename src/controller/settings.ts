@@ -63,6 +63,7 @@ function assemble(values: SettingValues, namespace: string, lease: Settings['lea
     drain: { stalledAfterMs: values.drainStalledAfter },
     clusterMaxUnavailable: values.clusterMaxUnavailable,
     kstatus: values.kstatus,
+    statusDelayMs: values.statusDelay,
     selfCheck: values.selfCheck,
     channelAgreementMs: values.channelAgreement,
     channelTimeoutMs: values.channelTimeout,

@@ -17,9 +17,6 @@ import { differs, planStatus, significantlyDiffers } from './status.ts'
 import { recordOf } from './verdict.ts'
 import type { Action, Decision, World } from './world.ts'
 
-/** Mirrors in the status (messages, counts, phases) may lag this long, so that a quick node costs no write of its own. */
-const MIRROR_DELAY_MS = 25_000
-
 export function decide(world: World): Decision {
   const pass = createPass(world)
   const { context, broken } = createContext(world, pass)
@@ -154,7 +151,7 @@ function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass)
   const old = state.plan.status
   if (!significantlyDiffers(old, status) && claims.length === 0) {
     if (!differs(old, status)) return
-    const due = pass.fact(`mirror ${state.key}`).mono + MIRROR_DELAY_MS
+    const due = pass.fact(`mirror ${state.key}`).mono + world.settings.statusDelayMs
     if (now.mono < due) return pass.lookAt(due)
   }
   const actions: Action[] = [

@@ -54,6 +54,7 @@ test("defaults are SUC's, and Drover's as documented", () => {
     drain: { stalledAfterMs: 3_600_000 },
     clusterMaxUnavailable: undefined,
     kstatus: true,
+    statusDelayMs: 25_000,
     selfCheck: true,
     channelAgreementMs: 60_000,
     channelTimeoutMs: 10_000,
