@@ -220,7 +220,6 @@ async function* events(response: http.IncomingMessage, deadline: Deadline): Asyn
     throw transportError(error, deadline.signal)
   } finally {
     deadline.end()
-    response.destroy()
   }
 }
 
