@@ -28,6 +28,8 @@ export function latestHash({ plan, latestVersion, secrets }: HashInput): HashRes
     return { ok: true, hash: plan.status.latestHash, digestParts: [], secretHashes: [] }
   }
   const parts = partsOf(plan, latestVersion)
+  // A hash without its digest would start finished nodes anew.
+  if (parts === undefined) return { ok: false, error: `the fields that ${ANNOTATION_DIGEST} names were not kept` }
   const secretHashes: string[] = []
   for (const { name, ignoreUpdates } of plan.spec.secrets ?? []) {
     if (ignoreUpdates) continue
@@ -40,10 +42,12 @@ export function latestHash({ plan, latestVersion, secrets }: HashInput): HashRes
   return { ok: true, hash: hash.digest('hex'), digestParts: parts, secretHashes }
 }
 
-function partsOf(plan: Plan, latestVersion: string): string[] {
+/** Undefined for a Plan with the annotation that did not come from decodePlan. */
+function partsOf(plan: Plan, latestVersion: string): string[] | undefined {
   const paths = plan.metadata.annotations[ANNOTATION_DIGEST] ?? ''
   if (paths === '') return []
+  if (plan.encoded === undefined) return undefined
   // SUC prints the Plan with the version that it has just resolved.
-  const status = { ...(plan.encoded?.['status'] as object | undefined), ...(latestVersion === '' ? {} : { latestVersion }) }
+  const status = { ...(plan.encoded['status'] as object | undefined), ...(latestVersion === '' ? {} : { latestVersion }) }
   return digestParts({ ...plan.encoded, status }, paths)
 }

@@ -28,8 +28,20 @@ export function munge(version: string): string {
   return version.replaceAll('+', '-')
 }
 
+/** A pass over thousands of nodes meets a handful of versions. Emptied when full, so that odd inputs cannot fill it for good. */
+const read = new Map<string, Version | undefined>()
+const MAX_READ = 256
+
 /** Undefined for all that is not a version of RKE2 or K3s. */
 export function parseVersion(text: string): Version | undefined {
+  if (read.has(text)) return read.get(text)
+  const version = parseAnew(text)
+  if (read.size >= MAX_READ) read.clear()
+  read.set(text, version)
+  return version
+}
+
+function parseAnew(text: string): Version | undefined {
   if (text.length > 256) return undefined
   const match = SHAPE.exec(text)
   if (match === null) return undefined

@@ -70,6 +70,14 @@ test('a path into the status sees the version that is being hashed', () => {
   expect(result).toEqual({ ok: true, hash: createHash('sha224').update('newnew').digest('hex'), digestParts: ['new'], secretHashes: [] })
 })
 
+test('a Plan that lost what its digest is made of gets no hash rather than a wrong one', () => {
+  const { encoded: _, ...plan } = decoded({
+    metadata: { name: 'p', annotations: { 'upgrade.cattle.io/digest': 'spec.version' } },
+    spec: { upgrade: { image: 'i' }, version: 'v1' },
+  })
+  expect(latestHash({ plan, latestVersion: 'v1', secrets: new Map() })).toMatchObject({ ok: false })
+})
+
 describe('printed values', () => {
   // Each line as Go's fmt.Sprint prints the decoded JSON.
   test.each<[Json, string]>([
