@@ -48,6 +48,8 @@ export function createKubelet(host: Host): Kubelet {
     await pause(clock, random() * fleet.heartbeatMs, signal)
     while (!signal.aborted) {
       await repeat(signal, renew)
+      // What others wrote over the pods' status while the node was silent is put right, as the real status manager does.
+      if (!machine.trouble.notReady) for (const runner of runners.values()) runner.serviceUp()
       if (reported?.ready === machine.trouble.notReady || clock.mono() - (reported?.at ?? 0) >= fleet.statusEveryMs)
         await repeat(signal, () => report(false))
       await pause(clock, fleet.heartbeatMs, signal)
