@@ -8,14 +8,12 @@ type Line = readonly [Request['method'], string, Request['query']?]
 
 /** Every kind of request that the way of a node consists of. */
 const REQUESTS: readonly Line[] = [
-  ['GET', '/api/v1/namespaces/kube-system'],
   ['GET', '/api/v1/namespaces', { watch: 'true' }],
   ['GET', '/apis/upgrade.cattle.io/v1/plans'],
   ['GET', '/apis/upgrade.cattle.io/v1/plans', { watch: '1' }],
   ['GET', '/apis/upgrade.cattle.io/v1/namespaces/ns/plans/p'],
   ['PATCH', '/apis/upgrade.cattle.io/v1/namespaces/ns/plans/p'],
   ['PATCH', '/apis/upgrade.cattle.io/v1/namespaces/ns/plans/p/status'],
-  ['PUT', '/apis/upgrade.cattle.io/v1/namespaces/ns/plans/p/status'],
   ['GET', '/api/v1/nodes', { labelSelector: 'drover.io/in-flight' }],
   ['PATCH', '/api/v1/nodes/n'],
   ['GET', '/api/v1/pods', { fieldSelector: 'spec.nodeName=n' }],
@@ -23,7 +21,6 @@ const REQUESTS: readonly Line[] = [
   ['POST', '/api/v1/namespaces/other/pods/p/eviction'],
   ['POST', '/api/v1/namespaces/ns/pods', { dryRun: 'All' }],
   ['GET', '/api/v1/namespaces/ns/pods/p/log'],
-  ['GET', '/apis/apps/v1/namespaces/other/daemonsets/d'],
   ['GET', '/apis/policy/v1/poddisruptionbudgets'],
   ['POST', '/apis/batch/v1/namespaces/ns/jobs'],
   ['PATCH', '/apis/batch/v1/namespaces/ns/jobs/j'],

@@ -55,7 +55,6 @@ test('what is missing is named, with what will not work', async () => {
 
   expect(await missingPermissions(client, neededPermissions('ns', 'lease'), signal)).toEqual([
     { access: 'patch plans/status.upgrade.cattle.io in namespace ns', why: 'claiming nodes and reporting' },
-    { access: 'update plans/status.upgrade.cattle.io in namespace ns', why: 'claiming nodes and reporting' },
     { access: 'patch nodes', why: 'choosing, cordoning and labelling nodes' },
   ])
 })
