@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { messageOf, TransportError } from '../../base/errors.ts'
 import type { Json, JsonObject } from '../../base/json.ts'
 import type { Process, Request, Response, WatchResponse } from '../../base/process.ts'
@@ -80,6 +81,8 @@ const MAX_RETRY_AFTER_MS = 10_000
 export function createClient(process: Process, defaults: { readonly signal?: AbortSignal } = {}): Client {
   const never = new AbortController().signal
   const signalOf = (options: CallOptions): AbortSignal => options.signal ?? defaults.signal ?? never
+  // Each request listens for the end, and many may be under way: no leak for Node to warn of.
+  setMaxListeners(0, signalOf({}))
 
   async function once(request: Request, signal: AbortSignal): Promise<Response> {
     const response = await process.transport.send(request, signal)

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { formatMicroTime } from '../../base/clock.ts'
 import { DroverError, messageOf } from '../../base/errors.ts'
 import type { JsonObject } from '../../base/json.ts'
@@ -165,6 +166,8 @@ export async function runLease(options: LeaseOptions): Promise<void> {
   async function lead(renewedAt: number): Promise<'lost' | 'done'> {
     const term: Term = { renewedAt, over: false }
     const stop = new AbortController()
+    // Every request of the leader listens for it.
+    setMaxListeners(0, stop.signal)
     const end = (): void => {
       term.over = true
       stop.abort(signal.reason)
