@@ -41,6 +41,10 @@ export interface Client {
   post(kind: Kind, namespace: string | undefined, name: string, subresource: string, body: object): Promise<Answer<Meta>>
   replace<T extends Meta>(kind: Kind, object: T, subresource?: string): Promise<Answer<T>>
   patch<T extends Meta>(kind: Kind, namespace: string | undefined, name: string, patch: object, options?: PatchOptions): Promise<Answer<T>>
+  /** Patches this very object. Undefined = it is gone; throws an `ApiError` when refused, also when another has its name by now. */
+  update<T extends Meta>(kind: Kind, object: Stored<T>, patch: object, options?: PatchOptions): Promise<Stored<T> | undefined>
+  /** Deletes this very object; that it is gone is fine. Throws an `ApiError` when refused. */
+  remove(kind: Kind, object: Stored<Meta>, options?: Omit<DeleteOptions, 'uid'>): Promise<void>
   /** The status code: 200/202 deleted or being deleted, 404 gone, 409 another UID. */
   delete(kind: Kind, namespace: string | undefined, name: string, options?: DeleteOptions): Promise<number>
 }
@@ -87,7 +91,7 @@ export function createClient(transport: Transport, clock: Clock, random: () => n
     return { ok: false, status, message: messageIn(body) }
   }
 
-  return {
+  const client: Client = {
     transport,
     clock,
     random,
@@ -136,6 +140,19 @@ export function createClient(transport: Transport, clock: Clock, random: () => n
         body: patch as Json,
         contentType: PATCH_TYPES[options.type ?? 'merge'],
       }),
+    async update(kind, object, patch, options) {
+      const { uid, name, namespace } = object.metadata
+      const metadata = { uid, ...('metadata' in patch ? (patch.metadata as object) : {}) }
+      const answer = await client.patch<typeof object>(kind, namespace, name, { ...patch, metadata }, options)
+      if (answer.ok) return answer.object
+      if (answer.status === 404) return undefined
+      throw new ApiError(answer.status, `${kind.kind} ${name}: ${answer.message}`)
+    },
+    async remove(kind, object, options = {}) {
+      const { uid, name, namespace } = object.metadata
+      const status = await client.delete(kind, namespace, name, { ...options, uid })
+      if (status >= 300 && status !== 404) throw new ApiError(status, `${kind.kind} ${name} could not be deleted`)
+    },
     async delete(kind, namespace, name, options = {}) {
       const body = {
         kind: 'DeleteOptions',
@@ -147,6 +164,7 @@ export function createClient(transport: Transport, clock: Clock, random: () => n
       return (await send({ method: 'DELETE', path: pathOf(kind, namespace, name), body })).status
     },
   }
+  return client
 }
 
 function typed(kind: Kind, object: Meta): Json {

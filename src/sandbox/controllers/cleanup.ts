@@ -1,5 +1,5 @@
 import type { CustomResourceDefinition } from 'kubernetes-types/apiextensions/v1.d.ts'
-import type { Namespace, Pod } from 'kubernetes-types/core/v1.d.ts'
+import type { Namespace } from 'kubernetes-types/core/v1.d.ts'
 import {
   BUDGETS,
   CONFIG_MAPS,
@@ -29,12 +29,11 @@ export function startPodGarbageCollector(world: World): void {
   const queue = world.queue('pod-gc', async (name) => {
     if (nodes.get(name) !== undefined) return undefined
     for (const pod of pods.by('node', name)) {
-      const { namespace, uid } = pod.metadata
       if (!isOver(pod)) {
         const status = { phase: 'Failed', reason: 'NodeLost', message: 'PodGC: node no longer exists' }
-        await client.patch<Pod>(PODS, namespace, pod.metadata.name, { metadata: { uid }, status }, { subresource: 'status' })
+        await client.update(PODS, pod, { status }, { subresource: 'status' })
       }
-      await client.delete(PODS, namespace, pod.metadata.name, { uid, graceSeconds: 0 })
+      await client.remove(PODS, pod, { graceSeconds: 0 })
     }
     return undefined
   })
@@ -73,12 +72,12 @@ export function startNamespaces(world: World): void {
     for (const kind of kinds) {
       for (const object of (await client.list(kind, name)).items) {
         left++
-        if (object.metadata.deletionTimestamp === undefined)
-          await client.delete(kind, name, object.metadata.name, { uid: object.metadata.uid })
+        if (object.metadata.deletionTimestamp === undefined) await client.remove(kind, object)
       }
     }
     if (left > 0) return 500
-    await client.replace<Namespace>(NAMESPACES, { ...namespace, spec: { finalizers: [] } }, 'finalize')
+    const answer = await client.replace<Namespace>(NAMESPACES, { ...namespace, spec: { finalizers: [] } }, 'finalize')
+    if (!answer.ok && answer.status !== 404) throw new Error(`namespace ${name} is not let go: ${answer.message}`)
     return undefined
   })
   namespaces.onChange(({ after }) => {

@@ -81,19 +81,13 @@ export function startDisruption(world: World): void {
       observedGeneration: status.observedGeneration,
       lastTransitionTime: formatTime(now),
     }
-    const answer = await client.patch<PodDisruptionBudget>(
-      BUDGETS,
-      budget.metadata.namespace,
-      budget.metadata.name,
-      // The version keeps an eviction granted meanwhile from being forgotten.
-      {
-        metadata: { uid: budget.metadata.uid, resourceVersion: budget.metadata.resourceVersion },
-        status: { ...status, disruptedPods: Object.fromEntries(gone.map((name) => [name, null])), conditions: [condition] },
-      },
-      { subresource: 'status' },
-    )
-    if (answer.ok) budgets.learn(answer.object)
-    else if (answer.status === 409) throw new Error('budget changed meanwhile')
+    // The version keeps an eviction granted meanwhile from being forgotten.
+    const patch = {
+      metadata: { resourceVersion: budget.metadata.resourceVersion },
+      status: { ...status, disruptedPods: Object.fromEntries(gone.map((name) => [name, null])), conditions: [condition] },
+    }
+    const written = await client.update(BUDGETS, budget, patch, { subresource: 'status' })
+    if (written !== undefined) budgets.learn(written)
     return waitMs
   }
 

@@ -30,7 +30,7 @@ export function startGarbageCollector(world: World): void {
     const owners = object.metadata.ownerReferences ?? []
     if (owners.length === 0) return undefined
     for (const owner of owners) if (await stands(object, owner)) return undefined
-    await client.delete(kind, object.metadata.namespace, object.metadata.name, { uid: object.metadata.uid, propagation: 'Background' })
+    await client.remove(kind, object, { propagation: 'Background' })
     return undefined
   }
 
@@ -44,14 +44,12 @@ export function startGarbageCollector(world: World): void {
   }
 
   async function letGo({ kind, object }: Known): Promise<number | undefined> {
-    const { uid, name, namespace, finalizers = [] } = object.metadata
+    const { uid, finalizers = [] } = object.metadata
     const owned = [...(dependents.get(uid) ?? [])].flatMap((child) => known.get(child) ?? [])
     if (finalizers.includes('orphan')) {
       for (const child of owned) {
         const ownerReferences = child.object.metadata.ownerReferences?.filter((owner) => owner.uid !== uid) ?? []
-        await client.patch(child.kind, child.object.metadata.namespace, child.object.metadata.name, {
-          metadata: { uid: child.object.metadata.uid, ownerReferences },
-        })
+        await client.update(child.kind, child.object, { metadata: { ownerReferences } })
       }
     } else if (finalizers.includes('foregroundDeletion')) {
       const blocking = owned.filter((child) =>
@@ -62,7 +60,7 @@ export function startGarbageCollector(world: World): void {
       if (blocking.length > 0) return undefined
     } else return undefined
     const left = finalizers.filter((finalizer) => finalizer !== 'orphan' && finalizer !== 'foregroundDeletion')
-    await client.patch(kind, namespace, name, { metadata: { uid, finalizers: left } })
+    await client.update(kind, object, { metadata: { finalizers: left } })
     return undefined
   }
 

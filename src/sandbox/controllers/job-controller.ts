@@ -3,7 +3,7 @@ import type { Pod } from 'kubernetes-types/core/v1.d.ts'
 import { formatTime } from '../../base/clock.ts'
 import { controllerOf, JOBS, keyOf, PODS, type Stored } from '../kinds.ts'
 import { backoffMs, deadlineOf, finished, type JobPods, sortPods, verdictOf, wantedPods, withCondition } from './job-status.ts'
-import { suffix, type World } from './world.ts'
+import { createPod, suffix, type World } from './world.ts'
 
 /** What is remembered of a Job's pods, by UID, so that each counts once though its object goes. */
 interface Tally {
@@ -123,9 +123,7 @@ export function startJobController(world: World): void {
     const left = tally.lastFailureAt + backoffMs(tally.failuresInARow) - clock.mono()
     if (tally.failuresInARow > 0 && left > 0) return left
     for (let i = standing; i < wanted; i++) {
-      const answer = await client.create<Pod>(PODS, podOf(job, `${job.metadata.name.slice(0, 57)}-${suffix(client.random)}`))
-      if (answer.ok) pods.learn(answer.object)
-      else if (answer.status !== 409) throw new Error(`pod of job ${keyOf(job)} refused: ${answer.message}`)
+      await createPod(world, podOf(job, `${job.metadata.name.slice(0, 57)}-${suffix(client.random)}`))
     }
     return undefined
   }
@@ -133,7 +131,7 @@ export function startJobController(world: World): void {
   async function remove(active: readonly Stored<Pod>[], into: Set<string>): Promise<void> {
     for (const pod of active) {
       into.add(pod.metadata.uid)
-      await client.delete(PODS, pod.metadata.namespace, pod.metadata.name, { uid: pod.metadata.uid })
+      await client.remove(PODS, pod)
     }
   }
 
@@ -158,15 +156,8 @@ export function startJobController(world: World): void {
       ...(next.completionTime === undefined ? {} : { completionTime: next.completionTime }),
     }
     if (sameStatus(job.status, status)) return
-    const answer = await client.patch<Job>(
-      JOBS,
-      job.metadata.namespace,
-      job.metadata.name,
-      { metadata: { uid: job.metadata.uid }, status },
-      { subresource: 'status' },
-    )
-    if (answer.ok) jobs.learn(answer.object)
-    else if (answer.status !== 404 && answer.status !== 409) throw new Error(`status of job ${keyOf(job)} refused: ${answer.message}`)
+    const written = await client.update(JOBS, job, { status }, { subresource: 'status' })
+    if (written !== undefined) jobs.learn(written)
   }
 }
 
@@ -229,7 +220,7 @@ export function startTtlController(world: World): void {
     if (job === undefined || end === undefined || ttl === undefined || job.metadata.deletionTimestamp !== undefined) return undefined
     const left = Date.parse(end.lastTransitionTime ?? '') + ttl * 1000 - client.clock.wall()
     if (left > 0) return left
-    await client.delete(JOBS, job.metadata.namespace, job.metadata.name, { uid: job.metadata.uid, propagation: 'Background' })
+    await client.remove(JOBS, job, { propagation: 'Background' })
     return undefined
   })
   jobs.onChange(({ after }) => {

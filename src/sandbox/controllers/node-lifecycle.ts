@@ -99,14 +99,8 @@ export function startNodeLifecycle(world: World, options: NodeLifecycleOptions =
       lastTransitionTime: at,
       ...(before?.lastHeartbeatTime === undefined ? {} : { lastHeartbeatTime: before.lastHeartbeatTime }),
     }
-    const answer = await client.patch<Node>(
-      NODES,
-      undefined,
-      node.metadata.name,
-      { metadata: { uid: node.metadata.uid }, status: { conditions: [...kept, condition] } },
-      { subresource: 'status' },
-    )
-    if (answer.ok) nodes.learn(answer.object)
+    const written = await client.update(NODES, node, { status: { conditions: [...kept, condition] } }, { subresource: 'status' })
+    if (written !== undefined) nodes.learn(written)
   }
 
   async function markPodsNotReady(name: string): Promise<void> {
@@ -118,13 +112,7 @@ export function startNodeLifecycle(world: World, options: NodeLifecycleOptions =
           ? { ...ready, status: 'False', reason: 'NodeNotReady', lastTransitionTime: formatTime(clock.wall()) }
           : condition,
       )
-      await client.patch(
-        PODS,
-        pod.metadata.namespace,
-        pod.metadata.name,
-        { metadata: { uid: pod.metadata.uid }, status: { conditions } },
-        { subresource: 'status' },
-      )
+      await client.update(PODS, pod, { status: { conditions } }, { subresource: 'status' })
     }
   }
 
@@ -140,12 +128,9 @@ export function startNodeLifecycle(world: World, options: NodeLifecycleOptions =
     if (added.length > 0 || kept.length < current.length) {
       const timeAdded = formatTime(clock.wall())
       // A list is written whole: the version makes sure that nobody's taint is lost.
-      const answer = await client.patch<Node>(NODES, undefined, node.metadata.name, {
-        metadata: { uid: node.metadata.uid, resourceVersion: node.metadata.resourceVersion },
-        spec: { taints: [...kept, ...added.map((taint) => ({ ...taint, timeAdded }))] },
-      })
-      if (answer.ok) nodes.learn(answer.object)
-      else if (answer.status === 409) throw new Error('node changed meanwhile')
+      const taints = [...kept, ...added.map((taint) => ({ ...taint, timeAdded }))]
+      const written = await client.update(NODES, node, { metadata: { resourceVersion: node.metadata.resourceVersion }, spec: { taints } })
+      if (written !== undefined) nodes.learn(written)
     }
     evictions.add(node.metadata.name)
   }
@@ -163,7 +148,7 @@ export function startNodeLifecycle(world: World, options: NodeLifecycleOptions =
     for (const pod of pods.by('node', name)) {
       if (pod.metadata.deletionTimestamp !== undefined || isOver(pod)) continue
       const leftMs = Math.min(...taints.map((taint) => (since.get(taint.key) ?? 0) + bearsMs(pod, taint, evictAfterMs) - clock.mono()))
-      if (leftMs <= 0) await client.delete(PODS, pod.metadata.namespace, pod.metadata.name, { uid: pod.metadata.uid })
+      if (leftMs <= 0) await client.remove(PODS, pod)
       else if (Number.isFinite(leftMs)) next = Math.min(next ?? leftMs, leftMs)
     }
     return next

@@ -75,7 +75,13 @@ export function startScheduler(world: World, client: Client): void {
       if (seen !== undefined && seen.metadata.uid === pod.metadata.uid && seen.spec?.nodeName === undefined) assume(key, node.metadata.name)
       return undefined
     }
-    if (answer.status !== 404 && answer.status !== 409) throw new Error(`binding of ${key} refused: ${answer.message}`)
+    if (answer.status === 409) {
+      // Bound already: an answer was lost.
+      const there = await client.get<Pod>(PODS, pod.metadata.namespace, pod.metadata.name)
+      if (there === undefined) return undefined
+      if (there.spec?.nodeName === undefined) throw new Error(`binding of ${key} refused: ${answer.message}`)
+      pods.learn(there)
+    } else if (answer.status !== 404) throw new Error(`binding of ${key} refused: ${answer.message}`)
     return undefined
   }
 
@@ -164,13 +170,7 @@ export function startScheduler(world: World, client: Client): void {
       lastTransitionTime: formatTime(client.clock.wall()),
     }
     const others = pod.status?.conditions?.filter(({ type }) => type !== 'PodScheduled') ?? []
-    await client.patch(
-      PODS,
-      pod.metadata.namespace,
-      pod.metadata.name,
-      { metadata: { uid: pod.metadata.uid }, status: { conditions: [...others, condition] } },
-      { subresource: 'status' },
-    )
+    await client.update(PODS, pod, { status: { conditions: [...others, condition] } }, { subresource: 'status' })
   }
 }
 

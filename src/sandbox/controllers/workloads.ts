@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { DaemonSet, Deployment, ReplicaSet } from 'kubernetes-types/apps/v1.d.ts'
 import type { Node, Pod, PodTemplateSpec, Toleration } from 'kubernetes-types/core/v1.d.ts'
-import { controllerOf, DAEMON_SETS, DEPLOYMENTS, isTrue, type Kind, keyOf, PODS, REPLICA_SETS, type Stored, splitKey } from '../kinds.ts'
+import { controllerOf, DAEMON_SETS, DEPLOYMENTS, isTrue, type Kind, keyOf, PODS, REPLICA_SETS, type Stored } from '../kinds.ts'
 import { tolerates, wantsNode } from './matching.ts'
-import { isOver, suffix, type World } from './world.ts'
+import { createPod, isOver, suffix, type World } from './world.ts'
 
 /** Deployments → ReplicaSets: the newest template gets all replicas, older ones none. No rolling update. */
 export function startDeployments(world: World): void {
@@ -34,12 +34,12 @@ export function startDeployments(world: World): void {
           template: { ...template, metadata: { ...template.metadata, labels } },
         },
       })
-      if (answer.ok) replicaSets.learn(answer.object)
+      if (!answer.ok) throw new Error(`replica set ${name} refused: ${answer.message}`)
+      replicaSets.learn(answer.object)
     }
     for (const set of sets) {
       const replicas = set.metadata.name === name ? wanted : 0
-      if (set.spec?.replicas !== replicas)
-        await client.patch(REPLICA_SETS, set.metadata.namespace, set.metadata.name, { spec: { replicas } })
+      if (set.spec?.replicas !== replicas) await client.update(REPLICA_SETS, set, { spec: { replicas } })
     }
     const all = replicaSets.by('owner', deployment.metadata.uid)
     const sum = (of: (set: ReplicaSet) => number | undefined): number => all.reduce((total, set) => total + (of(set) ?? 0), 0)
@@ -74,8 +74,7 @@ export function startReplicaSets(world: World): void {
     const standing = alive(pods.by('owner', set.metadata.uid))
     for (let i = standing.length; i < wanted; i++)
       await createPod(world, podFrom(set.spec?.template ?? {}, REPLICA_SETS, set, `${set.metadata.name}-${suffix(client.random)}`))
-    for (const pod of standing.slice(wanted))
-      await client.delete(PODS, pod.metadata.namespace, pod.metadata.name, { uid: pod.metadata.uid })
+    for (const pod of standing.slice(wanted)) await client.remove(PODS, pod)
     const now = alive(pods.by('owner', set.metadata.uid))
     const ready = now.filter(isReady).length
     await writeStatus(world, REPLICA_SETS, set, {
@@ -154,7 +153,7 @@ export function startDaemonSets(world: World): void {
     const standing = pods.get(`${set.metadata.namespace ?? ''}/${name}`)
     const wanted = node !== undefined && fits(set, node)
     if (standing !== undefined && (!wanted || isOver(standing)) && standing.metadata.deletionTimestamp === undefined) {
-      await client.delete(PODS, standing.metadata.namespace, name, { uid: standing.metadata.uid })
+      await client.remove(PODS, standing)
       return
     }
     if (standing !== undefined || !wanted) return
@@ -227,12 +226,6 @@ function podFrom(template: PodTemplateSpec, kind: Kind, owner: Stored<ReplicaSet
   }
 }
 
-async function createPod(world: World, pod: Pod): Promise<void> {
-  const answer = await world.client.create<Pod>(PODS, pod)
-  if (answer.ok) world.pods.learn(answer.object)
-  else if (answer.status !== 409) throw new Error(`pod ${pod.metadata?.name ?? ''} refused: ${answer.message}`)
-}
-
 async function writeStatus(
   world: World,
   kind: Kind,
@@ -241,6 +234,5 @@ async function writeStatus(
 ): Promise<void> {
   const before = object.status as Readonly<Record<string, number>> | undefined
   if (Object.entries(status).every(([field, value]) => (before?.[field] ?? 0) === value)) return
-  const { namespace, name } = splitKey(keyOf(object))
-  await world.client.patch(kind, namespace, name, { status }, { subresource: 'status' })
+  await world.client.update(kind, object, { status }, { subresource: 'status' })
 }

@@ -88,6 +88,21 @@ export function isOver(pod: Pod): boolean {
   return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
 }
 
+/**
+ * Creates a pod whose name the caller chose, and lets the cache know. A name that is taken means that an earlier answer was lost:
+ * the cache learns of that pod instead, so that no second one is made.
+ */
+export async function createPod(world: World, pod: Pod): Promise<void> {
+  const { client, pods } = world
+  const answer = await client.create<Pod>(PODS, pod)
+  if (answer.ok) return pods.learn(answer.object)
+  const name = pod.metadata?.name ?? ''
+  if (answer.status !== 409) throw new Error(`pod ${name} refused: ${answer.message}`)
+  const there = await client.get<Pod>(PODS, pod.metadata?.namespace, name)
+  if (there === undefined) throw new Error(`pod ${name} refused: ${answer.message}`)
+  pods.learn(there)
+}
+
 /** Five characters as generated names end in. */
 export function suffix(random: () => number): string {
   const alphabet = 'bcdfghjklmnpqrstvwxz2456789'

@@ -92,16 +92,14 @@ export function createKubelet(host: Host): Kubelet {
     const node = await client.get<Node>(NODES, undefined, name)
     if (node === undefined || node.metadata.uid !== nodeUID) return
     const ready = !machine.trouble.notReady && !starting
-    const answer = await client.patch<Node>(
+    const written = await client.update(
       NODES,
-      undefined,
-      name,
-      { metadata: { uid: node.metadata.uid }, status: nodeStatus(machine, node.status, { ready, starting, wallMs: clock.wall() }) },
+      node,
+      { status: nodeStatus(machine, node.status, { ready, starting, wallMs: clock.wall() }) },
       { subresource: 'status' },
     )
-    if (!answer.ok && answer.status !== 404 && answer.status !== 409) throw new Error(`status of ${name} refused: ${answer.message}`)
     reported = { ready, at: clock.mono() }
-    registered = answer.ok && isTrue(answer.object.status?.conditions, 'Ready')
+    registered = isTrue(written?.status?.conditions, 'Ready')
   }
 
   function syncPods(afterBoot: boolean): void {

@@ -42,7 +42,7 @@ const WORKLOAD_READY_MS = [1000, 3000] as const
 export function runPod(host: Host, pod: Stored<Pod>, afterBoot: boolean): PodRunner {
   const { fleet, client } = host
   const { clock, random } = fleet
-  const { namespace, name, uid } = pod.metadata
+  const { name, uid } = pod.metadata
   const policy = pod.spec?.restartPolicy ?? 'Always'
   const stop = new AbortController()
   const kill9 = new AbortController()
@@ -267,12 +267,9 @@ export function runPod(host: Host, pod: Stored<Pod>, afterBoot: boolean): PodRun
       dirty = false
       const status = statusNow()
       try {
-        const answer = await client.patch<Pod>(PODS, namespace, name, { metadata: { uid }, status }, { subresource: 'status' })
-        if (answer.ok) {
-          written = status
-          fleet.pods.learn(answer.object)
-        } else if (answer.status === 404 || answer.status === 409) break
-        else fleet.log.warn('pod status refused', { pod: keyOf(pod), status: answer.status, message: answer.message })
+        const answer = await client.update(PODS, pod, { status }, { subresource: 'status' })
+        written = status
+        if (answer !== undefined) fleet.pods.learn(answer)
       } catch {
         dirty = true
         await pause(clock, 1000, kill9.signal)
@@ -304,9 +301,9 @@ export function runPod(host: Host, pod: Stored<Pod>, afterBoot: boolean): PodRun
       }
       try {
         if (written?.phase !== 'Succeeded' && written?.phase !== 'Failed') {
-          await client.patch<Pod>(PODS, namespace, name, { metadata: { uid }, status: statusNow() }, { subresource: 'status' })
+          await client.update(PODS, pod, { status: statusNow() }, { subresource: 'status' })
         }
-        await client.delete(PODS, namespace, name, { uid, graceSeconds: 0 })
+        await client.remove(PODS, pod, { graceSeconds: 0 })
         return
       } catch {
         await pause(clock, 1000, kill9.signal)
