@@ -41,7 +41,7 @@ function parseParts(text: string): GoURL | string {
   return fault ?? { hasScheme, opaque: false, authority, path }
 }
 
-/** Path of `reference` as seen from `base`, unescaped: RFC 3986 §5.2. */
+/** Path of `reference` as seen from `base`, unescaped: RFC 3986 §5.2, but for a slash at the end after dots, which no last element shows. */
 export function resolvedPath(base: GoURL, reference: GoURL): string {
   if (reference.opaque) return ''
   const own = reference.hasScheme || (reference.authority ?? '') !== ''
@@ -73,13 +73,10 @@ function merge(base: string, reference: string): string {
 function removeDots(path: string): string {
   if (path === '') return ''
   const kept: string[] = []
-  const elements = path.split('/')
-  for (const element of elements) {
+  for (const element of path.split('/')) {
     if (element === '..') kept.pop()
     else if (element !== '.') kept.push(element)
   }
-  const last = elements.at(-1)
-  if (last === '.' || last === '..') kept.push('')
   return `/${kept.join('/').replace(/^\//, '')}`
 }
 

@@ -1,5 +1,5 @@
 /** SUC's choice of nodes (v0.20): those that hold a slot, then candidates in an order that is random across Plans but fixed for one run. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { LABEL_HOSTNAME, planLabel } from '../api/names.ts'
 import type { Plan } from '../api/plan.ts'
 import { type Selector, addRequirements, compileLabelSelector, makeRequirement, matchesSelector } from '../kube/objects/selector.ts'
@@ -15,7 +15,7 @@ export const DISABLED = 'disabled'
 
 /** Where a node stands in the order of a run: SHA-256, in hex, over node UID, Plan UID and hash. Depends on the run, so no node is always first. */
 export function orderKey(nodeUID: string, planUID: string, latestHash: string): string {
-  return createHash('sha256').update(nodeUID).update(planUID).update(latestHash).digest('hex')
+  return hash('sha256', nodeUID + planUID + latestHash, 'hex')
 }
 
 /**
