@@ -47,8 +47,8 @@ export async function dispatch(
     return 2
   }
   try {
-    const { run } = await command.load()
-    return await run(named ? rest : argv, signal)
+    const module = await command.load()
+    return await module.run(named ? rest : argv, signal)
   } catch (error) {
     output.err(`drover: ${messageOf(error)}\n`)
     return error instanceof DroverError && USAGE_ERRORS.includes(error.code) ? 2 : 1

@@ -66,6 +66,10 @@ const controller: ControllerUnderTest = (process, env, signal) => runController(
 
 /** Exit code 0 if no promise was broken and, in a large run, everything was exercised; 1 if not; 2 for a wrong command line. */
 export async function run(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`)
+    return 0
+  }
   const options = parse(argv)
   if (options === undefined) return 2
   if (options.worker) return work()
