@@ -108,12 +108,10 @@ export function createEventRecorder({ process, client, component }: EventRecorde
     const namespace = on.namespace ?? 'default'
     const now = formatTime(clock.wall())
     const unique = Math.floor(random() * 2 ** 32).toString(16)
-    const event: Known = {
-      namespace,
-      name: `${on.name}.${Math.floor(clock.wall()).toString(16)}${unique.padStart(8, '0')}`,
-      count: 1,
-      writtenAt: clock.mono(),
-    }
+    // A name may be 253 characters long, and so may the subject's.
+    const stem = on.name.slice(0, 220).replace(/[^a-z0-9]+$/, '')
+    const name = `${stem}.${Math.floor(clock.wall()).toString(16)}${unique.padStart(8, '0')}`
+    const event: Known = { namespace, name, count: 1, writtenAt: clock.mono() }
     const body = {
       apiVersion: 'v1',
       kind: 'Event',
