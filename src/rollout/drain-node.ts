@@ -9,6 +9,8 @@ import type { NodeView } from './world.ts'
 
 /** kubectl waits this long after a refused eviction. */
 const EVICTION_RETRY_MS = 5000
+/** While the budget's own status allows no disruption, asking again is in vain; this often it is asked all the same. */
+const EVICTION_BLOCKED_RETRY_MS = 60_000
 const VIEW_POLL_MS = 2000
 const FORECAST_MAX_AGE_MS = 60_000
 const MAX_EVICTIONS_A_PASS = 20
@@ -73,7 +75,8 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     return { possible: true, done: false }
   }
   if (left.length === 0) return { possible: true, done: true }
-  pass.need({ kind: 'drain', node: node.name, maxAgeMs: VIEW_POLL_MS })
+  const stuck = evict.length > 0 && evict.every((pod) => world.observed.evictions.has(pod.metadata?.uid ?? ''))
+  pass.need({ kind: 'drain', node: node.name, maxAgeMs: stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
   const timeout = drainTimeoutMs(options)
   if (timeout.ok && timeout.ms !== undefined && draining.startedAtMs !== undefined) {
     const end = draining.startedAtMs + timeout.ms
@@ -91,14 +94,15 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     if (answer !== undefined) {
       const entry = blocked.find((candidate) => candidate.pod === pod)
       const budget = entry?.budgets[0]?.metadata
+      const retryAt = answer.at + (entry === undefined ? EVICTION_RETRY_MS : EVICTION_BLOCKED_RETRY_MS)
       waits.push(
         hold('DrainBlocked', `node ${node.name}: ${entry?.message ?? `pod ${podName(pod)} cannot be evicted: ${answer.message}`}`, {
           ...(budget === undefined ? {} : { blockedBy: `PodDisruptionBudget/${budget.namespace ?? ''}/${budget.name ?? ''}` }),
-          retryAt: now.wall + answer.at + EVICTION_RETRY_MS - now.mono,
+          retryAt: now.wall + retryAt - now.mono,
         }),
       )
-      if (now.mono < answer.at + EVICTION_RETRY_MS) {
-        pass.lookAt(answer.at + EVICTION_RETRY_MS)
+      if (now.mono < retryAt) {
+        pass.lookAt(retryAt)
         continue
       }
     }
