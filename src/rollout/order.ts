@@ -11,7 +11,7 @@ export interface OrderNode {
 }
 
 /** Value of the Plan's label on a node that keeps this node out of the Plan. */
-export const DISABLED = 'disabled'
+const DISABLED = 'disabled'
 
 /** Where a node stands in the order of a run: SHA-256, in hex, over node UID, Plan UID and hash. Depends on the run, so no node is always first. */
 export function orderKey(nodeUID: string, planUID: string, latestHash: string): string {
@@ -39,10 +39,10 @@ export function candidateOrder<Node extends { readonly uid: string }>(
   return keyed.sort((a, b) => compareText(a.key, b.key)).map(({ node }) => node)
 }
 
-export type Eligible = { readonly ok: true; readonly selector: Selector } | { readonly ok: false; readonly error: string }
+type Eligible = { readonly ok: true; readonly selector: Selector } | { readonly ok: false; readonly error: string }
 
 /** What a node's labels must satisfy to be chosen: the Plan's selector, a hostname label, and neither disabled nor done with this hash. */
-export function eligibleNodes(plan: Plan, latestHash: string): Eligible {
+function eligibleNodes(plan: Plan, latestHash: string): Eligible {
   const selector = compileLabelSelector(plan.spec.nodeSelector)
   if (!selector.ok) return selector
   const hasHostname = makeRequirement(LABEL_HOSTNAME, 'exists', [])

@@ -7,7 +7,7 @@ import { onNode, tolerationsOf } from './pod-parts.ts'
 import { helperLabels } from './prepare-job.ts'
 
 /** A command that no image has: the container fails to start, after its image was pulled. */
-export const PULL_COMMAND = '/drover-pull-only'
+const PULL_COMMAND = '/drover-pull-only'
 
 /** The name of a node's pull pod; like a Job's, so at most 63 characters. */
 export function pullPodName(planName: string, nodeName: string, latestHash: string): string {

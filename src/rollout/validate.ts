@@ -12,7 +12,7 @@ export function validatePlan(plan: Plan, secretExists: (name: string) => boolean
 }
 
 /** The part of `validatePlan` that needs nothing but the Plan. */
-export function validateSpec({ spec }: Plan): string | undefined {
+function validateSpec({ spec }: Plan): string | undefined {
   const { drain } = spec
   if (drain?.deleteEmptydirData !== undefined && drain.deleteLocalData !== undefined) {
     return 'spec.drain cannot specify both deleteEmptydirData and deleteLocalData'
