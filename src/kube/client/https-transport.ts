@@ -42,8 +42,8 @@ export interface HttpsTransportOptions {
   readonly tls?: () => TlsMaterial
   /** Makes connections in another way, such as through a proxy; then `tls` is its own business. */
   readonly agent?: http.Agent
-  /** Bearer token; `fresh` = the last one was refused, do not take it from a cache. Undefined = none. A rejection fails the request. */
-  readonly token?: (fresh: boolean) => Promise<string | undefined>
+  /** Bearer token; `refused` = this one got a 401, look for another. Undefined = none. A rejection fails the request. */
+  readonly token?: (refused?: string) => Promise<string | undefined>
   /** Sent with every request, e.g. impersonation or basic authentication. */
   readonly headers?: Readonly<Record<string, string>>
   /** Default `drover`. */
@@ -111,11 +111,11 @@ export function createHttpsTransport(options: HttpsTransportOptions): HttpsTrans
 
   /** Headers of the answer; a refused token is read anew once. */
   async function answer(request: Request, signal: AbortSignal): Promise<http.IncomingMessage> {
-    const bearer = await token?.(false)
+    const bearer = await token?.()
     const response = await open(exchangeOf(request, bearer), signal)
     if (response.statusCode !== 401 || token === undefined) return response
-    const renewed = await token(true)
-    if (renewed === undefined) return response
+    const renewed = await token(bearer)
+    if (renewed === undefined || renewed === bearer) return response
     response.resume()
     return open(exchangeOf(request, renewed), signal)
   }

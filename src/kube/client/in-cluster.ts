@@ -11,7 +11,7 @@ import { createTokenSource } from './token-source.ts'
 export interface Access {
   readonly server: string
   readonly tls: () => TlsMaterial
-  readonly token?: (fresh: boolean) => Promise<string | undefined>
+  readonly token?: (refused?: string) => Promise<string | undefined>
   readonly headers?: Readonly<Record<string, string>>
   /** By URL, e.g. `http://proxy:3128`. */
   readonly proxy?: string

@@ -53,7 +53,7 @@ export async function kubeconfigAccess(files: readonly string[], clock: Clock): 
   const namespace = config.getContextObject(config.currentContext)?.namespace
   const raw = user === undefined ? {} : rawUser(files, user.name)
   const plugin = user?.exec || user?.authProvider ? createPlugin(load, clock) : undefined
-  if (plugin !== undefined) await plugin.token(false).catch(() => undefined)
+  if (plugin !== undefined) await plugin.token().catch(() => undefined)
   const fixed = material(cluster, user)
   const token = plugin === undefined ? tokenOf(user, raw, clock) : plugin.token
   return {
@@ -122,7 +122,7 @@ function headersOf(user: User | undefined, raw: Readonly<Record<string, unknown>
 }
 
 interface Plugin {
-  readonly token: (fresh: boolean) => Promise<string | undefined>
+  readonly token: (refused?: string) => Promise<string | undefined>
   /** The material with the certificate that the plugin gave, if it gave one; the same object while that is the same. */
   readonly withCertificate: (fixed: TlsMaterial) => TlsMaterial
 }
@@ -132,12 +132,13 @@ function createPlugin(load: () => KubeConfig, clock: Clock): Plugin {
   let certificate: { readonly cert: string; readonly key: string } | undefined
   let combined: TlsMaterial | undefined
   let config = load()
-  let refused = false
+  let given: string | undefined
+  let stale = false
 
   async function ask(): Promise<string> {
     // A new configuration has an empty cache; the old one gives the refused credential until it expires.
-    if (refused) config = load()
-    refused = false
+    if (stale) config = load()
+    stale = false
     const options: { cert?: unknown; key?: unknown; headers?: Record<string, unknown> } = {}
     await overHttps(config).applyToHTTPSOptions(options)
     if (typeof options.cert === 'string' && typeof options.key === 'string' && options.cert !== certificate?.cert) {
@@ -149,10 +150,10 @@ function createPlugin(load: () => KubeConfig, clock: Clock): Plugin {
 
   const source = createTokenSource(clock, 'the kubeconfig credential plugin', ask)
   return {
-    async token(fresh) {
-      if (fresh) refused = true
-      const token = await source(fresh)
-      return token === NO_TOKEN ? undefined : token
+    async token(refused) {
+      stale ||= refused !== undefined && refused === given
+      given = await source(refused)
+      return given === NO_TOKEN ? undefined : given
     },
     withCertificate(fixed) {
       if (certificate === undefined) return fixed

@@ -5,10 +5,10 @@ import { messageOf, TransportError } from '../../base/errors.ts'
 const REREAD_MS = 60_000
 
 /**
- * A bearer token that is read again every minute and when `fresh` is asked for. Concurrent callers share one reading. A reading that fails
- * rejects and is tried again at the next call, but while the last token is not known to be refused it goes on being used.
+ * A bearer token that is read again every minute, and when the one in hand is named as `refused`. Concurrent callers share one reading. A
+ * reading that fails rejects and is tried again at the next call, but while the last token is not known to be refused it goes on being used.
  */
-export function createTokenSource(clock: Clock, what: string, read: () => Promise<string>): (fresh: boolean) => Promise<string> {
+export function createTokenSource(clock: Clock, what: string, read: () => Promise<string>): (refused?: string) => Promise<string> {
   let token: string | undefined
   let readAt = Number.NEGATIVE_INFINITY
   let reading: Promise<string> | undefined
@@ -27,13 +27,13 @@ export function createTokenSource(clock: Clock, what: string, read: () => Promis
     }
   }
 
-  return async (fresh) => {
-    if (!fresh && token !== undefined && clock.mono() - readAt < REREAD_MS) return token
+  return async (refused) => {
+    if (token !== undefined && token !== refused && clock.mono() - readAt < REREAD_MS) return token
     reading ??= reread()
     try {
       return await reading
     } catch (error) {
-      if (fresh || token === undefined) throw error
+      if (token === undefined || token === refused) throw error
       return token
     }
   }

@@ -23,6 +23,9 @@ function setUp(answer: (request: Request, n: number) => Response = () => ({ stat
   }
 }
 
+const bodyOf = (request: Request | undefined): { metadata: { name: string }; message: string } =>
+  request?.body as unknown as { metadata: { name: string }; message: string }
+
 describe('events', () => {
   test('are core/v1 Events as kubectl describe looks for them', async () => {
     const { recorder, requests } = setUp()
@@ -59,7 +62,7 @@ describe('events', () => {
     await clock.advance(600_000)
     recorder.record(draft)
     await recorder.flush()
-    const { metadata } = requests[0]?.body as unknown as { metadata: { name: string } }
+    const { metadata } = bodyOf(requests[0])
     expect(requests[2]).toMatchObject({
       method: 'PATCH',
       path: `/api/v1/namespaces/default/events/${metadata.name}`,
@@ -114,7 +117,7 @@ describe('events', () => {
     const { recorder, requests } = setUp()
     recorder.record({ ...draft, on: { ...node, name: `${'a'.repeat(219)}.${'b'.repeat(33)}` }, message: 'x'.repeat(5_000) })
     await recorder.flush()
-    const body = requests[0]?.body as { metadata: { name: string }; message: string }
+    const body = bodyOf(requests[0])
     expect(body.metadata.name).toMatch(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/)
     expect(body.metadata.name.length).toBeLessThanOrEqual(253)
     expect(body.message).toHaveLength(1_024)

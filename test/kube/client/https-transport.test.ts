@@ -181,23 +181,23 @@ describe('send', () => {
   })
 
   test('a refused token is read again once', async () => {
-    const asked: boolean[] = []
+    const asked: (string | undefined)[] = []
     let current = 'old'
     const { server, transport } = await rig(
       (request, response) => json(response, request.headers.authorization === 'Bearer new' ? 200 : 401, {}),
       {
-        token: async (fresh) => {
-          asked.push(fresh)
-          if (fresh && current === 'old') current = 'new'
+        token: async (refused) => {
+          asked.push(refused)
+          if (refused === 'old') current = 'new'
           return current
         },
       },
     )
     expect((await transport.send(get, forever)).status).toBe(200)
-    expect(asked).toEqual([false, true])
+    expect(asked).toEqual([undefined, 'old'])
     current = 'revoked'
     expect((await transport.send(get, forever)).status).toBe(401)
-    expect(server.requests).toHaveLength(4)
+    expect(server.requests).toHaveLength(3)
   })
 
   test('a token that cannot be had is a failure to connect', async () => {

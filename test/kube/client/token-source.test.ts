@@ -5,7 +5,7 @@ import { virtualClock } from './clocks.ts'
 function setUp(): {
   state: { text: string | Error; reads: number }
   clock: ReturnType<typeof virtualClock>
-  token: (fresh: boolean) => Promise<string>
+  token: (refused?: string) => Promise<string>
 } {
   const clock = virtualClock()
   const state: { text: string | Error; reads: number } = { text: 'one\n', reads: 0 }
@@ -20,43 +20,44 @@ function setUp(): {
 describe('token source', () => {
   test('reads once a minute, and at once when the token was refused', async () => {
     const { state, clock, token } = setUp()
-    expect([await token(false), await token(false), state.reads]).toEqual(['one', 'one', 1])
+    expect([await token(), await token(), state.reads]).toEqual(['one', 'one', 1])
     state.text = 'two'
     await clock.advance(59_999)
-    expect(await token(false)).toBe('one')
+    expect(await token()).toBe('one')
     await clock.advance(1)
-    expect(await token(false)).toBe('two')
+    expect(await token()).toBe('two')
     state.text = 'three'
-    expect(await token(true)).toBe('three')
+    expect(await token('two')).toBe('three')
+    expect(await token('two')).toBe('three')
     expect(state.reads).toBe(3)
   })
 
   test('shares one reading among concurrent callers', async () => {
     const { state, token } = setUp()
-    expect(await Promise.all([token(false), token(true), token(false)])).toEqual(['one', 'one', 'one'])
+    expect(await Promise.all([token(), token('zero'), token()])).toEqual(['one', 'one', 'one'])
     expect(state.reads).toBe(1)
   })
 
   test('says what is missing, and tries again', async () => {
     const { state, token } = setUp()
     state.text = new Error('ENOENT')
-    await expect(token(false)).rejects.toMatchObject({
+    await expect(token()).rejects.toMatchObject({
       name: 'TransportError',
       code: 'ConnectionFailed',
       message: 'No bearer token from /token: ENOENT',
     })
     state.text = '  '
-    await expect(token(false)).rejects.toThrow('it is empty')
+    await expect(token()).rejects.toThrow('it is empty')
     state.text = 'one'
-    await expect(token(false)).resolves.toBe('one')
+    await expect(token()).resolves.toBe('one')
   })
 
   test('goes on with the last token while the file is gone, unless that one was refused', async () => {
     const { state, clock, token } = setUp()
-    await token(false)
+    await token()
     state.text = new Error('ENOENT')
     await clock.advance(60_000)
-    await expect(token(false)).resolves.toBe('one')
-    await expect(token(true)).rejects.toThrow('ENOENT')
+    await expect(token()).resolves.toBe('one')
+    await expect(token('one')).rejects.toThrow('ENOENT')
   })
 })
