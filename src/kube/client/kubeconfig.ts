@@ -21,7 +21,7 @@ export function kubeconfigFiles(explicit: string | undefined, env: Env): readonl
 
 /** Access by kubeconfig. The official client merges the files and runs credential plugins; it is loaded only here, for its weight. */
 export async function kubeconfigAccess(files: readonly string[], clock: Clock): Promise<Access> {
-  const { KubeConfig: Config } = await import('@kubernetes/client-node')
+  const { KubeConfig: Config } = await import('./official-kubeconfig.ts')
   const load = (): KubeConfig => {
     const [config = new Config(), ...others] = files.map((file) => {
       const one = new Config()
