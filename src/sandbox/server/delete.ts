@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../base/json.ts'
 import { formatTime } from '../../base/clock.ts'
-import { arrayOf, at, isObject, objectOf } from './json.ts'
+import { arrayOf, asText, at, isObject, objectOf } from './json.ts'
 import { badRequest, conflict, forbidden } from './status.ts'
 import type { ApiObject, Resource } from './types.ts'
 import { qualified } from './types.ts'
@@ -23,7 +23,7 @@ export function deleteOptions(body: Json | undefined, query: Readonly<Record<str
   const propagation = given['propagationPolicy'] ?? query['propagationPolicy']
   if (propagation !== undefined && propagation !== 'Foreground' && propagation !== 'Background' && propagation !== 'Orphan')
     throw badRequest(
-      `DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "${String(propagation)}": supported values: "Background", "Foreground", "Orphan"`,
+      `DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "${asText(propagation)}": supported values: "Background", "Foreground", "Orphan"`,
     )
   const { uid, resourceVersion } = objectOf(given['preconditions'])
   return {

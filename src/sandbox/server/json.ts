@@ -21,6 +21,13 @@ export function stringOf(value: Json | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined
 }
 
+/** A scalar as it is written, nothing as nothing, the rest as JSON. */
+export function asText(value: Json | undefined): string {
+  if (typeof value === 'string') return value
+  if (value === undefined) return ''
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
 /** Follows keys into nested objects; undefined where the way ends. */
 export function at(value: Json | undefined, ...path: readonly string[]): Json | undefined {
   let current = value

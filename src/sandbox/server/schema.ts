@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../base/json.ts'
-import { arrayOf, equal, isArray, isObject, objectOf, stringOf } from './json.ts'
+import { arrayOf, asText, equal, isArray, isObject, objectOf, stringOf } from './json.ts'
 import { required, show, wrong } from './rules/causes.ts'
 import type { Cause } from './status.ts'
 
@@ -95,7 +95,7 @@ export function validateSchema(object: JsonObject, schema: JsonObject | undefine
   const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = object
   const { properties, required: needed } = schema
   const { apiVersion: _x, kind: _y, metadata: _z, ...own } = objectOf(properties)
-  const needs = arrayOf(needed).filter((key) => !rootFields.has(String(key)))
+  const needs = arrayOf(needed).filter((key) => !rootFields.has(asText(key)))
   check(rest, { ...schema, properties: own, required: needs }, '', causes)
   return causes
 }
@@ -103,7 +103,7 @@ export function validateSchema(object: JsonObject, schema: JsonObject | undefine
 function check(value: Json, schema: JsonObject, field: string, causes: Cause[]): void {
   if (value === null) {
     if (schema['nullable'] === true || schema['type'] === undefined) return
-    causes.push(wrong(field, value, `${field} in body must be of type ${String(schema['type'])}: "null"`))
+    causes.push(wrong(field, value, `${field} in body must be of type ${asText(schema['type'])}: "null"`))
     return
   }
   if (!isOfType(value, schema)) {
@@ -193,7 +193,7 @@ function checkList(value: readonly Json[], schema: JsonObject, field: string, ca
 
 function checkObject(value: JsonObject, schema: JsonObject, field: string, causes: Cause[]): void {
   const below = (key: string): string => (field === '' ? key : `${field}.${key}`)
-  for (const key of arrayOf(schema['required'])) if (value[String(key)] === undefined) causes.push(required(below(String(key))))
+  for (const key of arrayOf(schema['required'])) if (value[asText(key)] === undefined) causes.push(required(below(asText(key))))
   const properties = objectOf(schema['properties'])
   const { additionalProperties, maxProperties } = schema
   if (typeof maxProperties === 'number' && Object.keys(value).length > maxProperties)

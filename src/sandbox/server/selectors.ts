@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../base/json.ts'
-import { arrayOf, at, isObject, objectOf, stringOf } from './json.ts'
+import { arrayOf, asText, at, isObject, objectOf, stringOf } from './json.ts'
 import { badRequest } from './status.ts'
 import type { ApiObject, Resource } from './types.ts'
 import { qualified } from './types.ts'
@@ -42,7 +42,7 @@ export function fieldValue(object: ApiObject, field: string): string {
   if (field === 'metadata.namespace') return object.metadata.namespace ?? ''
   const value = at(object, ...field.split('.'))
   if (value === undefined || value === null) return field === 'spec.unschedulable' ? 'false' : ''
-  return String(value)
+  return asText(value)
 }
 
 /** Matches a `metav1.LabelSelector`. None matches nothing, an empty one matches everything. */

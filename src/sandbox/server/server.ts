@@ -163,7 +163,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
 function undefine(core: Core, crd: ApiObject): void {
   for (const resource of core.registry.all.filter((each) => each.custom !== undefined && qualified(each) === crd.metadata.name)) {
     const table = core.store.table(qualified(resource))
-    for (const key of [...table.keys()]) {
+    for (const key of table.keys()) {
       const object = table.objects.get(key)
       if (object !== undefined) core.store.remove(qualified(resource), object)
     }

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../base/json.ts'
+import { asText } from './json.ts'
 import type { Answer } from './types.ts'
 
 export interface Cause {
@@ -20,7 +21,7 @@ interface Details {
 export class ApiError extends Error {
   readonly answer: Answer
   constructor(answer: Answer) {
-    super(String((answer.body as JsonObject)['message']))
+    super(asText((answer.body as JsonObject)['message']))
     this.name = 'ApiError'
     this.answer = answer
   }

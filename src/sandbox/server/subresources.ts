@@ -1,6 +1,6 @@
 import { formatTime } from '../../base/clock.ts'
 import type { Json, JsonObject } from '../../base/json.ts'
-import { arrayOf, at, isObject, objectOf, stringOf, withPath } from './json.ts'
+import { arrayOf, asText, at, isObject, objectOf, stringOf, withPath } from './json.ts'
 import { badRequest, conflict, noSuchPath } from './status.ts'
 import type { ApiObject, Resource } from './types.ts'
 import type { Outcome, WriteContext } from './write.ts'
@@ -14,7 +14,7 @@ export function bind(context: WriteContext, pods: Resource, pod: ApiObject, body
   if (pod.metadata.deletionTimestamp !== undefined)
     throw conflict(pods, pod.metadata.name, `pod ${pod.metadata.name} is being deleted, cannot be assigned to a host`)
   if (bound !== undefined)
-    throw conflict(pods, pod.metadata.name, `pod ${pod.metadata.name} is already assigned to node "${String(bound)}"`)
+    throw conflict(pods, pod.metadata.name, `pod ${pod.metadata.name} is already assigned to node "${asText(bound)}"`)
   const scheduled = { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: formatTime(context.now) }
   const others = arrayOf(at(pod, 'status', 'conditions')).filter((each) => objectOf(each)['type'] !== 'PodScheduled')
   const wanted = withPath(withPath(pod, ['spec', 'nodeName'], node), ['status', 'conditions'], [...others, scheduled])
@@ -33,7 +33,7 @@ export function scaleOf(object: ApiObject): JsonObject {
     status: {
       replicas: at(object, 'status', 'replicas') ?? 0,
       selector: Object.entries(labels)
-        .map(([key, value]) => `${key}=${String(value)}`)
+        .map(([key, value]) => `${key}=${asText(value)}`)
         .join(','),
     },
   }
@@ -121,9 +121,9 @@ function statusesOf(pod: ApiObject): readonly JsonObject[] {
 
 function containerOf(pod: ApiObject, asked: string | undefined): string {
   const names = ['initContainers', 'containers'].flatMap((list) =>
-    arrayOf(at(pod, 'spec', list)).map((each) => String(objectOf(each)['name'])),
+    arrayOf(at(pod, 'spec', list)).map((each) => asText(objectOf(each)['name'])),
   )
-  const main = arrayOf(at(pod, 'spec', 'containers')).map((each) => String(objectOf(each)['name']))
+  const main = arrayOf(at(pod, 'spec', 'containers')).map((each) => asText(objectOf(each)['name']))
   if (asked !== undefined && asked !== '') {
     if (!names.includes(asked)) throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`)
     return asked

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../base/json.ts'
-import { arrayOf, at, isObject, objectOf, stringOf } from './json.ts'
+import { arrayOf, asText, at, isObject, objectOf, stringOf } from './json.ts'
 import type { ApiObject, Column, Resource } from './types.ts'
 import { qualified } from './types.ts'
 
@@ -16,7 +16,7 @@ const text = (title: string, priority = 0): Column => ({ name: title, type: 'str
 
 export function columnsOf(resource: Resource): readonly Column[] {
   if (resource.custom !== undefined)
-    return [name, ...resource.custom.columns.map(({ jsonPath: _, ...column }) => ({ priority: 0, description: '', ...column }))]
+    return [name, ...resource.custom.columns.map(({ jsonPath: _path, ...column }) => ({ priority: 0, description: '', ...column }))]
   return viewOf(resource).columns.map((column) => ({ description: '', format: '', ...column }))
 }
 
@@ -29,7 +29,7 @@ function customCell(column: Column, object: ApiObject, now: number): Json {
   const value = readJsonPath(object, column.jsonPath ?? '')
   if (value === undefined || value === null) return null
   if (column.type === 'date') return ageOf(stringOf(value), now)
-  if (column.type === 'string') return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  if (column.type === 'string') return typeof value === 'object' ? JSON.stringify(value) : asText(value)
   return value
 }
 
@@ -56,7 +56,7 @@ function follow(value: Json, step: string): readonly Json[] {
   if (quoted !== null) return own(quoted[1] ?? '')
   if (inner === '*') return arrayOf(value)
   const filter = /^\?\(\s*@\.(\w+)\s*==\s*['"]?([^'"]*)['"]?\s*\)$/.exec(inner)
-  if (filter !== null) return arrayOf(value).filter((item) => String(objectOf(item)[filter[1] ?? '']) === filter[2])
+  if (filter !== null) return arrayOf(value).filter((item) => asText(objectOf(item)[filter[1] ?? '']) === filter[2])
   const item = arrayOf(value)[Number(inner)]
   return item === undefined ? [] : [item]
 }
@@ -177,8 +177,8 @@ const views: Readonly<Record<string, View>> = {
     columns: [name, text('Min Available'), text('Max Unavailable'), { name: 'Allowed Disruptions', type: 'integer', priority: 0 }, age],
     cells: (each, now) => [
       each.metadata.name,
-      String(at(each, 'spec', 'minAvailable') ?? 'N/A'),
-      String(at(each, 'spec', 'maxUnavailable') ?? 'N/A'),
+      asText(at(each, 'spec', 'minAvailable') ?? 'N/A'),
+      asText(at(each, 'spec', 'maxUnavailable') ?? 'N/A'),
       at(each, 'status', 'disruptionsAllowed') ?? 0,
       ageOf(each.metadata.creationTimestamp, now),
     ],
@@ -196,7 +196,7 @@ const views: Readonly<Record<string, View>> = {
         ageOf(seen, now),
         event['type'] ?? '',
         event['reason'] ?? '',
-        `${String(about['kind'] ?? '').toLowerCase()}/${String(about['name'] ?? '')}`,
+        `${asText(about['kind'] ?? '').toLowerCase()}/${asText(about['name'] ?? '')}`,
         event['message'] ?? '',
         event.metadata.name,
       ]
@@ -250,7 +250,7 @@ function podStatus(pod: ApiObject): string {
     const waiting = stringOf(at(each, 'state', 'waiting', 'reason'))
     const terminated: JsonObject = objectOf(at(each, 'state', 'terminated'))
     if (waiting !== undefined) status = waiting
-    else if (terminated['reason'] !== undefined) status = String(terminated['reason'])
+    else if (terminated['reason'] !== undefined) status = asText(terminated['reason'])
     else if (terminated['exitCode'] !== undefined) status = `ExitCode:${Number(terminated['exitCode'])}`
   }
   return pod.metadata.deletionTimestamp === undefined ? status : 'Terminating'

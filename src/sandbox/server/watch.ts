@@ -127,7 +127,7 @@ export function createWatchHub(options: { clock: TimerClock; faults: Faults; boo
       return () => drop(watcher)
     },
     cutAll(message) {
-      for (const watcher of [...everyone]) {
+      for (const watcher of everyone) {
         drop(watcher)
         watcher.sink.fail(message)
       }

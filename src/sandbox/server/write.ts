@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../base/json.ts'
 import { formatTime } from '../../base/clock.ts'
 import type { Schema } from './fields/managed-fields.ts'
 import { afterUpdate } from './fields/managed-fields.ts'
-import { equal, isObject, objectOf, withPath } from './json.ts'
+import { asText, equal, isObject, objectOf, withPath } from './json.ts'
 import { placeOf } from './patch/list-types.ts'
 import { createDefaults } from './rules/create.ts'
 import { defaulted } from './rules/defaults.ts'
@@ -47,13 +47,13 @@ export function readBody(resource: Resource, namespace: string | undefined, name
   const expected = groupVersion(resource)
   const { apiVersion = expected, kind = resource.kind } = body
   if (apiVersion !== expected)
-    throw badRequest(`the API version in the data (${String(apiVersion)}) does not match the expected API version (${expected})`)
-  if (kind !== resource.kind) throw badRequest(`the kind in the data (${String(kind)}) does not match the expected kind (${resource.kind})`)
+    throw badRequest(`the API version in the data (${asText(apiVersion)}) does not match the expected API version (${expected})`)
+  if (kind !== resource.kind) throw badRequest(`the kind in the data (${asText(kind)}) does not match the expected kind (${resource.kind})`)
   const metadata = objectOf(body['metadata'])
   if (resource.namespaced && metadata['namespace'] !== undefined && metadata['namespace'] !== '' && metadata['namespace'] !== namespace)
     throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
   if (name !== undefined && metadata['name'] !== undefined && metadata['name'] !== name)
-    throw badRequest(`the name of the object (${String(metadata['name'])}) does not match the name on the URL (${name})`)
+    throw badRequest(`the name of the object (${asText(metadata['name'])}) does not match the name on the URL (${name})`)
   const { kind: _k, apiVersion: _a, metadata: _m, ...rest } = body
   return {
     kind,
@@ -147,7 +147,7 @@ function admitted(context: WriteContext, resource: Resource, object: JsonObject,
   }
   const shaped = custom === undefined ? defaulted(resource, object) : schemaDefaulted(pruned(object, custom.schema), custom.schema)
   const causes = validate(resource, shaped, old)
-  if (causes.length > 0) throw invalid(resource, String(objectOf(shaped['metadata'])['name']), causes)
+  if (causes.length > 0) throw invalid(resource, asText(objectOf(shaped['metadata'])['name']), causes)
   return shaped as ApiObject
 }
 
@@ -184,7 +184,7 @@ export function update(
   if (version !== undefined && version !== '' && version !== old.metadata.resourceVersion) throw conflict(resource, name)
   const uid = meta['uid']
   if (uid !== undefined && uid !== '' && uid !== old.metadata.uid)
-    throw conflict(resource, name, `Precondition failed: UID in precondition: ${String(uid)}, UID in object meta: ${old.metadata.uid}`)
+    throw conflict(resource, name, `Precondition failed: UID in precondition: ${asText(uid)}, UID in object meta: ${old.metadata.uid}`)
 
   const own = ownPart(resource, old, wanted, options.subresource)
   const object = admitted(context, resource, { ...own, metadata: keptIdentity(old.metadata, objectOf(own['metadata'])) }, old)

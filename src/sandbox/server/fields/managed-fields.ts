@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
-import { arrayOf, equal, isArray, isObject, objectOf } from '../json.ts'
+import { arrayOf, asText, equal, isArray, isObject, objectOf } from '../json.ts'
 import type { Place } from '../patch/list-types.ts'
 import { keyOfItem } from '../patch/list-types.ts'
 import type { Cause } from '../status.ts'
@@ -144,11 +144,11 @@ export function apply(live: JsonObject, applied: JsonObject, manager: Manager, s
 
 function refuseConflicts(others: readonly Entry[], taken: FieldSet): void {
   const causes: Cause[] = others.flatMap(({ wire, fields }) => {
-    const sub = wire['subresource'] === undefined ? '' : ` with subresource "${String(wire['subresource'])}"`
-    const using = wire['operation'] === 'Update' ? ` using ${String(wire['apiVersion'])}` : ''
+    const sub = wire['subresource'] === undefined ? '' : ` with subresource "${asText(wire['subresource'])}"`
+    const using = wire['operation'] === 'Update' ? ` using ${asText(wire['apiVersion'])}` : ''
     return paths(intersect(fields, taken)).map((path) => ({
       reason: 'FieldManagerConflict',
-      message: `conflict with "${String(wire['manager'])}"${sub}${using}`,
+      message: `conflict with "${asText(wire['manager'])}"${sub}${using}`,
       field: describePath(path),
     }))
   })

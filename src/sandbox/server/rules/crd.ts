@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../../base/json.ts'
-import { arrayOf, isObject, objectOf } from '../json.ts'
+import { arrayOf, asText, isObject, objectOf } from '../json.ts'
 import type { Cause } from '../status.ts'
 import { required, wrong } from './causes.ts'
 
@@ -12,12 +12,12 @@ export function validateCrd(object: JsonObject): readonly Cause[] {
   for (const field of ['plural', 'kind'] as const)
     if (typeof names[field] !== 'string' || names[field] === '') causes.push(required(`spec.names.${field}`))
   if (typeof spec['group'] !== 'string' || spec['group'] === '') causes.push(required('spec.group'))
-  if (causes.length === 0 && name !== `${String(names['plural'])}.${String(spec['group'])}`)
+  if (causes.length === 0 && name !== `${asText(names['plural'])}.${asText(spec['group'])}`)
     causes.push(wrong('metadata.name', name, 'must be spec.names.plural+"."+spec.group'))
   if (spec['scope'] !== 'Namespaced' && spec['scope'] !== 'Cluster')
     causes.push({
       reason: 'FieldValueNotSupported',
-      message: `Unsupported value: "${String(spec['scope'])}": supported values: "Cluster", "Namespaced"`,
+      message: `Unsupported value: "${asText(spec['scope'])}": supported values: "Cluster", "Namespaced"`,
       field: 'spec.scope',
     })
   const versions = arrayOf(spec['versions']).map(objectOf)

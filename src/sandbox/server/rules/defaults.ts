@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
-import { arrayOf, isObject, objectOf, stringOf, withKey, withPath } from '../json.ts'
+import { arrayOf, asText, isObject, objectOf, stringOf, withKey, withPath } from '../json.ts'
 import type { Resource } from '../types.ts'
 import { qualified } from '../types.ts'
 
@@ -129,6 +129,6 @@ function secret(object: JsonObject): JsonObject {
   const plain = object['stringData']
   const typed = fill(object, { type: 'Opaque' })
   if (!isObject(plain)) return typed
-  const encoded = Object.fromEntries(Object.entries(plain).map(([key, value]) => [key, Buffer.from(String(value)).toString('base64')]))
+  const encoded = Object.fromEntries(Object.entries(plain).map(([key, value]) => [key, Buffer.from(asText(value)).toString('base64')]))
   return withPath(withKey(typed, 'stringData', undefined), ['data'], { ...objectOf(object['data']), ...encoded })
 }

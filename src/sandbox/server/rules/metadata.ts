@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
-import { isObject, objectOf } from '../json.ts'
+import { asText, isObject, objectOf } from '../json.ts'
 import type { Cause } from '../status.ts'
 import type { Resource } from '../types.ts'
 import { required, wrong } from './causes.ts'
@@ -23,7 +23,7 @@ const annotationLimit = 256 * 1024
 
 export function validateMetadata(resource: Resource, metadata: JsonObject): readonly Cause[] {
   return [
-    ...validateName(resource, String(metadata['name'])),
+    ...validateName(resource, asText(metadata['name'])),
     ...validateLabels(metadata['labels'], 'metadata.labels'),
     ...validateAnnotations(metadata['annotations']),
     ...validateFinalizers(metadata['finalizers']),

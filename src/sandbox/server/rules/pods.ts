@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../../base/json.ts'
-import { arrayOf, equal, objectOf } from '../json.ts'
+import { arrayOf, asText, equal, objectOf } from '../json.ts'
 import type { Cause } from '../status.ts'
 import { required, wrong } from './causes.ts'
 
@@ -18,22 +18,22 @@ export function validatePodSpec(spec: JsonObject, field: string): readonly Cause
         causes.push(wrong(`${where}.name`, name, 'a lowercase RFC 1123 label must be no more than 63 characters'))
       else if (names.has(name))
         causes.push({ reason: 'FieldValueDuplicate', message: `Duplicate value: "${name}"`, field: `${where}.name` })
-      names.add(String(name))
+      names.add(asText(name))
       if (typeof image !== 'string' || image === '') causes.push(required(`${where}.image`))
       arrayOf(volumeMounts).forEach((mount, at) => {
         const volume = objectOf(mount)['name']
         if (!volumes.has(volume))
           causes.push({
             reason: 'FieldValueNotFound',
-            message: `Not found: "${String(volume)}"`,
+            message: `Not found: "${asText(volume)}"`,
             field: `${where}.volumeMounts[${at}].name`,
           })
       })
     })
-  if (!['Always', 'OnFailure', 'Never'].includes(String(spec['restartPolicy'])))
+  if (!['Always', 'OnFailure', 'Never'].includes(asText(spec['restartPolicy'])))
     causes.push({
       reason: 'FieldValueNotSupported',
-      message: `Unsupported value: "${String(spec['restartPolicy'])}": supported values: "Always", "OnFailure", "Never"`,
+      message: `Unsupported value: "${asText(spec['restartPolicy'])}": supported values: "Always", "OnFailure", "Never"`,
       field: `${field}.restartPolicy`,
     })
   return causes

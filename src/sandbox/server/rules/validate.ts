@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
-import { arrayOf, at, equal, isObject, objectOf } from '../json.ts'
+import { arrayOf, asText, at, equal, isObject, objectOf } from '../json.ts'
 import { validateSchema } from '../schema.ts'
 import type { Cause } from '../status.ts'
 import type { ApiObject, Resource } from '../types.ts'
@@ -61,7 +61,7 @@ function validateJob(spec: JsonObject, old: ApiObject | undefined): readonly Cau
       message: 'Unsupported value: "Always": supported values: "OnFailure", "Never"',
       field: 'spec.template.spec.restartPolicy',
     })
-  if (!['TerminatingOrFailed', 'Failed'].includes(String(spec['podReplacementPolicy'])))
+  if (!['TerminatingOrFailed', 'Failed'].includes(asText(spec['podReplacementPolicy'])))
     causes.push(wrong('spec.podReplacementPolicy', spec['podReplacementPolicy'], 'supported values: "Failed", "TerminatingOrFailed"'))
   if (old === undefined) return causes
 
@@ -88,13 +88,13 @@ function validateNode(spec: JsonObject, old: ApiObject | undefined): readonly Ca
     const { key, effect } = objectOf(taint)
     const field = `spec.taints[${index}]`
     if (typeof key !== 'string' || key === '') causes.push(required(`${field}.key`))
-    if (!['NoSchedule', 'PreferNoSchedule', 'NoExecute'].includes(String(effect)))
+    if (!['NoSchedule', 'PreferNoSchedule', 'NoExecute'].includes(asText(effect)))
       causes.push({
         reason: 'FieldValueNotSupported',
-        message: `Unsupported value: "${String(effect)}": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`,
+        message: `Unsupported value: "${asText(effect)}": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"`,
         field: `${field}.effect`,
       })
-    const identity = `${String(key)}:${String(effect)}`
+    const identity = `${asText(key)}:${asText(effect)}`
     if (seen.has(identity))
       causes.push({ reason: 'FieldValueDuplicate', message: 'Duplicate value: taints must be unique by key and effect pair', field })
     seen.add(identity)
@@ -143,7 +143,7 @@ function validateLease(spec: JsonObject): readonly Cause[] {
   }
   for (const field of ['renewTime', 'acquireTime'] as const) {
     const value = spec[field]
-    if (value !== undefined && value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(String(value)))
+    if (value !== undefined && value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(asText(value)))
       causes.push(wrong(`spec.${field}`, value, 'must be a MicroTime: RFC 3339 with six decimals'))
   }
   return causes
