@@ -8,7 +8,7 @@ import type { Settings } from '../base/settings.ts'
 import { ApiError } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { channelHeaders, interpretAnswer } from '../rollout/channel.ts'
+import { channelHeaders, checkChannelURL, interpretAnswer } from '../rollout/channel.ts'
 import type { DrainView, Fresh, Moment, Need, World } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Memory } from './memory.ts'
@@ -18,6 +18,8 @@ const FETCHES = 8
 /** A fetch that failed is not tried again sooner. */
 const ERROR_RETRY_MS = 5_000
 const LOG_LINES = '20'
+/** DaemonSets seldom come and go. */
+const DAEMONSET_MAX_AGE_MS = 300_000
 
 export interface Gather {
   readonly world: () => World
@@ -38,6 +40,7 @@ export function createGather(
   const limit = pLimit(FETCHES)
   const under = new Set<string>()
   const askedAt = new Map<string, { at: number; ok: boolean }>()
+  const daemonSets = new Map<string, { at: number; exists: boolean }>()
   let clusterID: string | undefined
   caches.plans.subscribe(() => {
     if (caches.plans.list().some((view) => view.plan?.spec.secrets?.some((secret) => secret.ignoreUpdates !== true) === true)) {
@@ -66,6 +69,8 @@ export function createGather(
     } catch (error) {
       log.debug('cluster id not known, asking the channel without it', { error })
     }
+    const bad = checkChannelURL(url)
+    if (bad !== undefined) throw new Error(bad)
     let answer: ReturnType<typeof interpretAnswer>
     try {
       const response = await process.outside.get(url, channelHeaders(clusterID ?? '', latestVersion), settings.channelTimeoutMs, never)
@@ -84,7 +89,35 @@ export function createGather(
       client.list<Pod>('/api/v1/pods', { query: { fieldSelector: `spec.nodeName=${node}` } }),
       client.list<PodDisruptionBudget>('/apis/policy/v1/poddisruptionbudgets'),
     ])
-    return { pods: pods.items, budgets: budgets.items }
+    return { pods: pods.items, budgets: budgets.items, daemonSets: await daemonSetsOf(pods.items) }
+  }
+
+  /** Which of the DaemonSets that the pods name exist, as `namespace/name`; kubectl looks too (a pod of one that is gone needs force). */
+  async function daemonSetsOf(pods: readonly Pod[]): Promise<ReadonlySet<string>> {
+    const named = new Set<string>()
+    for (const { metadata } of pods) {
+      const owner = metadata?.ownerReferences?.find((reference) => reference.controller === true && reference.kind === 'DaemonSet')
+      if (owner !== undefined) named.add(`${metadata?.namespace ?? ''}/${owner.name}`)
+    }
+    const existing = new Set<string>()
+    for (const key of named) {
+      const known = daemonSets.get(key)
+      if (known === undefined || clock.mono() - known.at > DAEMONSET_MAX_AGE_MS)
+        daemonSets.set(key, { at: clock.mono(), exists: await daemonSetExists(key) })
+      if (daemonSets.get(key)?.exists === true) existing.add(key)
+    }
+    return existing
+  }
+
+  async function daemonSetExists(key: string): Promise<boolean> {
+    const [namespace, name] = key.split('/')
+    try {
+      await client.get(`/apis/apps/v1/namespaces/${namespace}/daemonsets/${name}`)
+      return true
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return false
+      throw error
+    }
   }
 
   async function secret(name: string): Promise<Secret | null> {

@@ -49,7 +49,13 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     )
     return { possible: false, done: false }
   }
-  const found = filterPods({ pods: view.value.pods, drain: options, daemonSetExists: () => true, nowMs: now.wall })
+  const { pods, daemonSets } = view.value
+  const found = filterPods({
+    pods,
+    drain: options,
+    daemonSetExists: (namespace, name) => daemonSets.has(`${namespace}/${name}`),
+    nowMs: now.wall,
+  })
   const refused = found.ok ? refusals(found.verdicts) : [found.error]
   if (!found.ok || refused.length > 0) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: EVICTION_RETRY_MS })

@@ -6,7 +6,7 @@ import type { Plan } from '../api/plan.ts'
 import type { PlanKey } from '../api/record.ts'
 import { imageBasename, parseImage } from '../kube/objects/image.ts'
 import { compileLabelSelector, matchesSelector } from '../kube/objects/selector.ts'
-import { considerSighting } from './channel.ts'
+import { considerSighting, withoutPassword } from './channel.ts'
 import { latestHash } from './latest-hash.ts'
 import type { Pass } from './pass.ts'
 import { validatePlan } from './validate.ts'
@@ -138,7 +138,7 @@ function resolveVersion(plan: Plan, memory: RolloutMemory, writable: boolean, pa
   const seen = observed.channels.get(url)
   if (seen === undefined)
     return accepted === undefined ? { version: '', problem: 'the channel has not answered yet' } : { version: accepted }
-  if (!seen.ok) return { version: accepted ?? '', problem: `cannot resolve channel ${url}: ${seen.error}` }
+  if (!seen.ok) return { version: accepted ?? '', problem: `cannot resolve channel ${withoutPassword(url)}: ${seen.error}` }
   const before =
     accepted === undefined
       ? undefined

@@ -115,6 +115,8 @@ export type Fresh<T> = { readonly at: number } & ({ readonly ok: true; readonly 
 export interface DrainView {
   readonly pods: readonly DrainPod[]
   readonly budgets: readonly PodDisruptionBudget[]
+  /** `namespace/name` of the DaemonSets that exist, of those that the pods name. */
+  readonly daemonSets: ReadonlySet<string>
 }
 
 /** A heartbeat's text (lastHeartbeatTime, or the node Lease's renewTime) and when it was last seen to change. */

@@ -11,7 +11,7 @@ export function etcdQuorum(state: PlanState, node: NodeView, { cluster, ledger }
   if (!state.disruptive || !node.etcd) return undefined
   const members = cluster.etcdMembers
   const others = members.filter((member) => member.name !== node.name)
-  const healthy = others.filter((member) => member.ready === 'True' && !member.unschedulable && !ledger.disrupted(member))
+  const healthy = others.filter((member) => member.ready === 'True' && !member.unschedulable && !ledger.inFlight(member))
   const down = others.filter((member) => !healthy.includes(member)).map((member) => member.name)
   if (members.length >= 3) {
     const majority = Math.floor(members.length / 2) + 1

@@ -106,7 +106,7 @@ const direction: NodeGate = (state, node, { cluster }) => {
 
 const oneServerAtATime: NodeGate = (state, node, { cluster, ledger }) => {
   if (!state.disruptive || !(node.controlPlane || node.etcd)) return undefined
-  const other = cluster.servers.find((server) => server.name !== node.name && ledger.disrupted(server))
+  const other = cluster.servers.find((server) => server.name !== node.name && ledger.inFlight(server))
   return other === undefined
     ? undefined
     : hold('ControlPlaneBusy', `server ${other.name} is in flight; servers go one at a time`, { blockedBy: `Node//${other.name}` })
