@@ -17,7 +17,8 @@ const extension = (id: Buffer, value: Buffer): Buffer => sequence(id, der(0x04, 
 export function selfSigned(): { readonly cert: string; readonly key: string } {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const ecdsaWithSha256 = sequence(oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02))
-  const subject = name('drover test')
+  // Authorities are looked up by name, so two of the same name would shadow each other.
+  const subject = name(`drover test ${randomBytes(4).toString('hex')}`)
   const alternatives = sequence(
     der(0x82, Buffer.from('localhost')),
     der(0x82, Buffer.from('example.test')),
