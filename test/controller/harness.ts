@@ -15,9 +15,7 @@ export interface World {
   readonly sandbox: Sandbox
   controller(name?: string, env?: Record<string, string>): Spawned
   apply(object: object): Promise<void>
-  plan(
-    name: string,
-  ):
+  plan(name: string):
     | {
         spec: Record<string, unknown>
         status?: {
@@ -62,7 +60,7 @@ export async function createWorld(
   await standardCluster(sandbox, { servers: 3, agents: 3, version: OLD, ...options.cluster })
   const running: Spawned[] = []
   const admin = sandbox.as('admin')
-  return {
+  const world: World = {
     sandbox,
     controller(name = 'drover-1', env = {}) {
       const spawned = sandbox.spawn((process, signal) => runController(process, settingsFor(env), signal), { name, user: CONTROLLER })
@@ -74,7 +72,7 @@ export async function createWorld(
     node: (name) => sandbox.server.peek('nodes', name) as never,
     nodes: () => sandbox.server.peekAll('nodes') as never,
     complete(name) {
-      const plan = this.plan(name)
+      const plan = world.plan(name)
       return plan?.status?.conditions?.some((condition) => condition.type === 'Complete' && condition.status === 'True') === true
     },
     async patch(path, body) {
@@ -87,6 +85,7 @@ export async function createWorld(
       await sandbox.stop()
     },
   }
+  return world
 }
 
 export const serverPlan = (spec: object = {}, annotations: Record<string, string> = {}) => ({
