@@ -56,6 +56,7 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
     },
     { group: '', resource: 'pods', verbs: ['list', 'delete'], why: 'draining nodes' },
     { group: '', resource: 'pods/eviction', verbs: ['create'], why: 'draining nodes' },
+    { group: 'apps', resource: 'daemonsets', verbs: ['get'], why: 'draining nodes: the pods of a DaemonSet that is gone need force' },
     { group: 'policy', resource: 'poddisruptionbudgets', verbs: ['list'], why: 'forecasting drains and naming what blocks them' },
     { group: '', resource: 'pods', verbs: ['create', 'watch'], namespace: own, why: 'pulling images ahead and trying apply pods' },
     { group: '', resource: 'pods/log', verbs: ['get'], namespace: own, why: 'keeping the last lines of a failed upgrade' },

@@ -21,6 +21,7 @@ const REQUESTS: readonly Line[] = [
   ['POST', '/api/v1/namespaces/other/pods/p/eviction'],
   ['POST', '/api/v1/namespaces/ns/pods', { dryRun: 'All' }],
   ['GET', '/api/v1/namespaces/ns/pods/p/log'],
+  ['GET', '/apis/apps/v1/namespaces/other/daemonsets/d'],
   ['GET', '/apis/policy/v1/poddisruptionbudgets'],
   ['POST', '/apis/batch/v1/namespaces/ns/jobs'],
   ['PATCH', '/apis/batch/v1/namespaces/ns/jobs/j'],

@@ -47,7 +47,13 @@ test('a rollout with all that can happen needs what is granted: nothing more, an
     ],
   })
   const world = await createWorld({
-    cluster: { agents: 4, workloads: [{ name: 'web', replicas: 12, minAvailable: 10 }] },
+    cluster: {
+      agents: 4,
+      workloads: [
+        { name: 'web', replicas: 12, minAvailable: 10 },
+        { name: 'exporter', kind: 'DaemonSet', replicas: 1 },
+      ],
+    },
     sandbox: { allow },
   })
   const { sandbox } = world
