@@ -8,7 +8,7 @@ import { createClient } from './client.ts'
 import { type VirtualClock, virtualClock } from './clock.ts'
 import { startControllers } from './controllers/controllers.ts'
 import type { NodeLifecycleOptions } from './controllers/node-lifecycle.ts'
-import { createFaults, type FaultPlan } from './faults.ts'
+import { createFaults, type Faults } from './faults.ts'
 import type { Etcd } from './machines/etcd.ts'
 import { type BadRelease, createFleet } from './machines/fleet.ts'
 import type { ImageRegistry } from './machines/images.ts'
@@ -27,7 +27,7 @@ export interface SandboxOptions {
   /** Where virtual wall time begins. Default 2026-01-01T00:00:00Z. */
   readonly startWallMs?: number
   /** Default: no faults; latency 1–5 ms on the virtual clock, none on the real one. */
-  readonly faults?: FaultPlan
+  readonly faults?: Faults
   /** Whether fault rates reach the cluster's own controllers and machines too. Default false. */
   readonly exposeCluster?: boolean
   readonly allow?: ApiServerOptions['allow']
@@ -51,7 +51,7 @@ export interface Sandbox {
   readonly random: () => number
   readonly server: ApiServer
   readonly history: readonly Write[]
-  readonly faults: FaultPlan
+  readonly faults: Faults
   /** What containers do, by image repository without a default registry. */
   readonly programs: Map<string, Program>
   readonly images: ImageRegistry
@@ -75,8 +75,10 @@ export interface Sandbox {
   stop(): Promise<void>
 }
 
-/** The users of the cluster's own parts: they see no faults unless asked for. */
-const OWN_USERS = /^system:(kube-controller-manager|kube-scheduler|nodes|node:.*)$/
+/** The cluster's own parts. They see no faults unless asked for; whoever replaces `faults.exposed` decides that anew. */
+export function isClusterPart(user: string): boolean {
+  return /^system:(kube-controller-manager|kube-scheduler|nodes|node:.*)$/.test(user)
+}
 
 /** Outside of a sandbox there is nothing unless it is given. */
 const nowhere: Outside = { get: () => Promise.reject(new TransportError('ConnectionFailed', 'there is no outside of this sandbox')) }
@@ -99,7 +101,7 @@ export function createSandbox(options: SandboxOptions = {}): Sandbox {
     createFaults({ random: seededRandom(seed ^ 0xfa17), ...(virtual === undefined ? { latencyMs: [0, 0] as const } : {}) })
   if (options.exposeCluster !== true) {
     const before = faults.exposed
-    faults.exposed = (call) => !OWN_USERS.test(call.user) && before(call)
+    faults.exposed = (call) => !isClusterPart(call.user) && before(call)
   }
   const server = createApiServer({
     clock,

@@ -95,7 +95,7 @@ export function watchCache<T extends Meta>(client: Client, kind: Kind, options: 
       set(key, item)
     }
     position = Math.max(position, Number(resourceVersion))
-    for (const [key, object] of [...objects]) if (!seen.has(key) && version(object) <= position) set(key, undefined)
+    for (const [key, object] of objects) if (!seen.has(key) && version(object) <= position) set(key, undefined)
     resolveSynced()
     return resourceVersion
   }

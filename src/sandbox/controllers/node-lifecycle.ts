@@ -15,8 +15,6 @@ export interface NodeLifecycleOptions {
   readonly graceMs?: number
   /** How often that is looked at. Default 5 s. */
   readonly periodMs?: number
-  /** Toleration that admission gives to pods for not-ready and unreachable. Default 300 s. */
-  readonly evictAfterMs?: number
 }
 
 /** Nodes that fall silent become Unknown; taints follow readiness and spec.unschedulable; NoExecute taints evict. */
@@ -24,7 +22,6 @@ export function startNodeLifecycle(world: World, options: NodeLifecycleOptions =
   const { client, nodes, pods, leases } = world
   const { clock, signal } = client
   const graceMs = options.graceMs ?? 40_000
-  const evictAfterMs = options.evictAfterMs ?? 300_000
   /** Last sign of life by node, oldest first: renewing moves to the end, so silence is found at the front. */
   const lastSeen = new Map<string, number>()
   const silent = new Set<string>()
@@ -147,7 +144,7 @@ export function startNodeLifecycle(world: World, options: NodeLifecycleOptions =
     let next: number | undefined
     for (const pod of pods.by('node', name)) {
       if (pod.metadata.deletionTimestamp !== undefined || isOver(pod)) continue
-      const leftMs = Math.min(...taints.map((taint) => (since.get(taint.key) ?? 0) + bearsMs(pod, taint, evictAfterMs) - clock.mono()))
+      const leftMs = Math.min(...taints.map((taint) => (since.get(taint.key) ?? 0) + bearsMs(pod, taint) - clock.mono()))
       if (leftMs <= 0) await client.remove(PODS, pod)
       else if (Number.isFinite(leftMs)) next = Math.min(next ?? leftMs, leftMs)
     }
@@ -156,10 +153,10 @@ export function startNodeLifecycle(world: World, options: NodeLifecycleOptions =
 }
 
 /** How long the pod bears the taint; Infinity = for ever. */
-function bearsMs(pod: Stored<Pod>, taint: Taint, defaultMs: number): number {
+function bearsMs(pod: Stored<Pod>, taint: Taint): number {
   const matching = (pod.spec?.tolerations ?? []).filter((toleration) => toleratesTaint(toleration, taint))
-  // Admission (DefaultTolerationSeconds) gives every pod these two unless it has its own.
-  if (matching.length === 0) return taint.key === NOT_READY || taint.key === UNREACHABLE ? defaultMs : 0
+  // Admission (DefaultTolerationSeconds) gave every pod 300 s for not-ready and unreachable, unless it has its own word on them.
+  if (matching.length === 0) return 0
   const limits = matching.flatMap(({ tolerationSeconds }) => (tolerationSeconds === undefined ? [] : [tolerationSeconds * 1000]))
   return limits.length === 0 ? Number.POSITIVE_INFINITY : Math.max(0, Math.min(...limits))
 }

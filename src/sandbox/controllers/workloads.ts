@@ -63,8 +63,11 @@ export function startReplicaSets(world: World): void {
   pods.onChange(({ before, after }) => {
     const pod = after ?? before
     const owner = pod === undefined ? undefined : controllerOf(pod)
-    if (before !== undefined && after !== undefined && isAlive(before) === isAlive(after) && isReady(before) === isReady(after)) return
-    if (owner?.kind === 'ReplicaSet') queue.add(`${pod?.metadata.namespace ?? ''}/${owner.name}`)
+    if (owner?.kind !== 'ReplicaSet') return
+    const key = `${pod?.metadata.namespace ?? ''}/${owner.name}`
+    if (before === undefined || after === undefined || isAlive(before) !== isAlive(after)) queue.add(key)
+    // Only the status waits for readiness: many pods are counted at once.
+    else if (isReady(before) !== isReady(after)) queue.addAfter(key, 100)
   })
 
   async function reconcile(key: string): Promise<undefined> {

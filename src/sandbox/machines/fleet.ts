@@ -77,7 +77,7 @@ export function createFleet(options: FleetOptions): Fleet {
     client,
     podTransport: (pod) =>
       options.as(`system:serviceaccount:${pod.metadata.namespace ?? 'default'}:${pod.spec?.serviceAccountName ?? 'default'}`),
-    appendLog: options.appendLog,
+    appendLog: (uid, container, line) => options.appendLog(uid, container, line),
     async start() {
       pods.start()
       await pods.synced

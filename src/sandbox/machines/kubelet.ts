@@ -130,6 +130,11 @@ export function createKubelet(host: Host): Kubelet {
     if (deletionTimestamp !== undefined) runner.terminate((deletionGracePeriodSeconds ?? 30) * 1000)
   }
 
+  fleet.signal.addEventListener('abort', () => {
+    session?.abort()
+    for (const runner of runners.values()) runner.kill()
+  })
+
   return {
     get nodeUID() {
       return nodeUID

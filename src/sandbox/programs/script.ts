@@ -1,5 +1,5 @@
 import { pause } from '../timers.ts'
-import type { Program } from './program.ts'
+import type { Program, ProgramIo } from './program.ts'
 
 /**
  * A small part of `sh`, enough for OS patch and reboot Plans: `sleep N`, `exit N`, `false`, `reboot`, `echo …`, `touch /run/reboot-required`
@@ -7,7 +7,7 @@ import type { Program } from './program.ts'
  * `set -e` is taken as given.
  */
 export const scriptProgram: Program = async (_pod, machine, io) => {
-  const text = await scriptOf(io.args, io.read)
+  const text = await scriptOf(io)
   for (const line of text.split(/[\n;]/)) {
     let skip = false
     // `a && b || c`, left to right, as the shell does.
@@ -57,13 +57,14 @@ export const scriptProgram: Program = async (_pod, machine, io) => {
   }
 }
 
-async function scriptOf(args: readonly string[], read: (path: string) => Promise<string | undefined>): Promise<string> {
+async function scriptOf(io: ProgramIo): Promise<string> {
+  const { args } = io
   const inline = args.indexOf('-c')
   if (inline >= 0) return args[inline + 1] ?? ''
   for (const arg of args) {
     // `chroot /host sh /run/…/script.sh`: the volume may be mounted below /host as well.
     if (!arg.startsWith('/')) continue
-    const text = (await read(arg)) ?? (await read(`/host${arg}`))
+    const text = (await io.read(arg)) ?? (await io.read(`/host${arg}`))
     if (text !== undefined) return text
   }
   return args.join(' ').replace(/^chroot \/host /, '')

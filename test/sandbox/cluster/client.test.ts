@@ -153,9 +153,9 @@ describe('a cluster whose own parts meet every fault', () => {
       }
       most = Math.max(most, ...alive.values())
     })
-    for (let i = 0; i < 10; i++) await createJob(it, newJob(`j${i}`, { image: 'test/once' }))
+    for (let i = 0; i < 20; i++) await createJob(it, newJob(`j${i}`, { image: 'test/once' }))
     await it.sandbox.finish(it.client.patch(DEPLOYMENTS, 'default', 'web', { spec: { replicas: 9 } }))
-    const done = () => Array.from({ length: 10 }, (_, i) => jobOf(it.sandbox, `j${i}`)).every((job) => job.status?.succeeded === 1)
+    const done = () => Array.from({ length: 20 }, (_, i) => jobOf(it.sandbox, `j${i}`)).every((job) => job.status?.succeeded === 1)
     expect(await it.sandbox.run(done, 600_000)).toBe(true)
     expect(most).toBe(1)
     faults.rates = {}

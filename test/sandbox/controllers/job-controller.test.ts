@@ -126,7 +126,7 @@ describe('Job controller', () => {
     await it.sandbox.finish(it.client.delete(PODS, 'default', podsOf(it.sandbox)[0]?.metadata.name ?? '', {}))
     await it.sandbox.run(() => false, 20_000)
     expect(podsOf(it.sandbox)).toHaveLength(expected)
-    expect(jobOf(it.sandbox, 'swap').status?.terminating).toBe(1)
+    expect(jobOf(it.sandbox, 'swap').status).toMatchObject({ terminating: 1, active: expected - 1, failed: expected - 1 })
     await it.sandbox.run(() => false, 30_000)
     // Killed after its grace period of 30 s, it is replaced in any case.
     expect(podsOf(it.sandbox)).toHaveLength(1)

@@ -283,11 +283,8 @@ describe('scripts', () => {
     expect(await ended(it, 'os', 300_000)).toBe('Complete')
     expect(machine?.bootID).not.toBe(boot)
     expect(nodeOf(it.sandbox, 'agent-1').status?.nodeInfo?.bootID).toBe(machine?.bootID)
-    expect(
-      podsOf(it.sandbox, SPACE)
-        .map((pod) => pod.status?.phase)
-        .sort(),
-    ).toEqual(['Failed', 'Succeeded'])
+    const phases = podsOf(it.sandbox, SPACE).map((pod) => pod.status?.phase ?? '')
+    expect(phases.sort()).toEqual(['Failed', 'Succeeded'])
     expect(machine?.timeline.filter(({ what }) => what === 'powerOff')).toHaveLength(1)
     await it.sandbox.stop()
   })
