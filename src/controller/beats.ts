@@ -7,27 +7,47 @@ import type { Beat } from '../rollout/world.ts'
 interface Seen {
   node: string
   lease: string
+  /** When the last read of the Lease began. */
+  readAt: number
   advancedAt: number | undefined
+  after: number | undefined
 }
 
 export interface Beats {
-  /** A heartbeat text of the node was read at this monotonic time. */
-  saw(name: string, source: 'node' | 'lease', text: string, mono: number): void
+  /** A watch brought the Ready condition's text of the node at this monotonic time. */
+  sawNode(name: string, text: string, mono: number): void
+  /** A quorum read of the node's Lease that began and ended at these monotonic times. */
+  sawLease(name: string, text: string, beganAt: number, endedAt: number): void
   forget(name: string): void
   readonly all: ReadonlyMap<string, Beat>
 }
 
 export function createBeats(): Beats {
   const seen = new Map<string, Seen>()
+  const entryOf = (name: string): Seen => {
+    let entry = seen.get(name)
+    if (entry === undefined) seen.set(name, (entry = { node: '', lease: '', readAt: 0, advancedAt: undefined, after: undefined }))
+    return entry
+  }
   return {
     all: seen,
-    saw(name, source, text, mono) {
+    sawNode(name, text, mono) {
       if (text === '') return
-      let entry = seen.get(name)
-      if (entry === undefined) seen.set(name, (entry = { node: '', lease: '', advancedAt: undefined }))
+      const entry = entryOf(name)
       // The same machine writes both texts in the same format, so later is greater; a late event cannot make an old beat look new.
-      if (entry[source] !== '' && text > entry[source]) entry.advancedAt = mono
-      if (text > entry[source]) entry[source] = text
+      if (entry.node !== '' && text > entry.node) entry.advancedAt = mono
+      if (text > entry.node) entry.node = text
+    },
+    sawLease(name, text, beganAt, endedAt) {
+      if (text === '') return
+      const entry = entryOf(name)
+      if (entry.lease !== '' && text > entry.lease) {
+        entry.advancedAt = endedAt
+        // The read before still showed the older text, so this heartbeat is younger than that read's beginning.
+        entry.after = entry.readAt
+      }
+      if (text > entry.lease) entry.lease = text
+      entry.readAt = beganAt
     },
     forget: (name) => void seen.delete(name),
   }

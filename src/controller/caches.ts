@@ -73,7 +73,7 @@ export function createCaches(
     '/api/v1/nodes',
     (raw) => {
       const view = nodeView(raw)
-      if (view !== undefined) beats.saw(view.name, 'node', view.heartbeat, clock.mono())
+      if (view !== undefined) beats.sawNode(view.name, view.heartbeat, clock.mono())
       return view
     },
     { same: sameNode },

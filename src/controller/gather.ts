@@ -140,7 +140,7 @@ export function createGather(
         const seen = await attempt(() =>
           client.get<{ spec?: { renewTime?: string } }>(`/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${need.node}`),
         )
-        if (seen.ok) caches.beats.saw(need.node, 'lease', seen.value.spec?.renewTime ?? '', clock.mono())
+        if (seen.ok) caches.beats.sawLease(need.node, seen.value.spec?.renewTime ?? '', seen.at, clock.mono())
         return seen.ok
       }
       case 'channel': {

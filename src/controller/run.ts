@@ -9,7 +9,7 @@ import { runLease } from '../kube/client/lease.ts'
 import { createQueue } from '../kube/client/queue.ts'
 import { createHealth, type Health } from '../observability/health.ts'
 import { type Metrics, noMetrics } from '../observability/metrics.ts'
-import { createCaches } from './caches.ts'
+import { type Caches, createCaches } from './caches.ts'
 import { installCRDs } from './install.ts'
 import { PASS, runLoop } from './loop.ts'
 import { neededPermissions } from './permissions.ts'
@@ -38,9 +38,9 @@ export async function runController(process: Process, settings: Settings, signal
   await installCRDs(process, client, signal)
   if (signal.aborted) return
   if (settings.selfCheck) void checkSelf()
-  const caches = createCaches(process, client, settings, metrics, signal, () => queue.add(PASS))
   const events = createEventRecorder({ process, client, component: settings.name })
-  void announceSync()
+  let waiting = true
+  void beatWhileWaiting()
   while (!signal.aborted) {
     try {
       await runLease({
@@ -51,13 +51,22 @@ export async function runController(process: Process, settings: Settings, signal
         identity: process.name,
         ...settings.lease,
         signal,
-        onHolder: (holder) => log.info('lease holder seen', { holder }),
+        onHolder(holder) {
+          log.info('lease holder seen', { holder })
+          // A replica that waits for its turn has all it needs.
+          health.ready('caches', true)
+        },
         async onLead(leadSignal, leading) {
           metrics.leads(settings.name, true)
+          waiting = false
           log.info('leading', { identity: process.name })
+          // Read anew by each leader: what the last one wrote must be in what the first decision looks at.
+          const caches = createCaches(process, client, settings, metrics, leadSignal, () => queue.add(PASS))
+          void announceSync(caches, leadSignal)
           try {
             await runLoop({ process, client, settings, caches, queue, events, metrics, health, leading, signal: leadSignal })
           } finally {
+            waiting = true
             metrics.leads(settings.name, false)
           }
         },
@@ -72,16 +81,18 @@ export async function runController(process: Process, settings: Settings, signal
   await events.flush()
   await queue.shutDown()
 
-  async function announceSync(): Promise<void> {
-    while (!signal.aborted && !caches.synced()) {
-      health.beat()
-      await clock.sleep(SYNC_POLL_MS, signal).catch(() => undefined)
-    }
+  async function announceSync(caches: Caches, leadSignal: AbortSignal): Promise<void> {
+    health.ready('caches', false)
+    while (!leadSignal.aborted && !caches.synced()) await clock.sleep(SYNC_POLL_MS, leadSignal).catch(() => undefined)
+    if (leadSignal.aborted) return
     health.ready('caches', true)
     queue.add(PASS)
-    // A replica that waits for the Lease is alive too.
+  }
+
+  /** A replica that waits for the Lease is alive too; one that leads must show it by its passes. */
+  async function beatWhileWaiting(): Promise<void> {
     while (!signal.aborted) {
-      health.beat()
+      if (waiting) health.beat()
       await clock.sleep(HEALTH_DEADLINE_MS / 4, signal).catch(() => undefined)
     }
   }

@@ -4,7 +4,7 @@ import { type Hold, hold } from '../api/reasons.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, cordonedByOthers, NODE_GATES } from './gates/node-gates.ts'
 import { applyJob } from './job.ts'
-import { pullPod } from './pull-pod.ts'
+import { pullPod, pullPodName } from './pull-pod.ts'
 import { candidateOrder } from './order.ts'
 import type { Pass } from './pass.ts'
 import { mayFindDone, type PlanState } from './plan-state.ts'
@@ -21,6 +21,8 @@ const MAX_FAILED_PULLS = 5
 /** Held candidates that are reported by name; the rest are only counted. */
 const MAX_REPORTED = 50
 const MAX_FOUND_DONE_A_PASS = 20
+
+const SOON: ReadonlySet<string> = new Set(['ControlPlaneBusy', 'EtcdQuorum', 'BudgetReached'])
 
 export interface Admission {
   readonly claims: readonly NodeView[]
@@ -56,6 +58,8 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
     const found = checkNode(NODE_GATES, state, node, context)
     if (found !== undefined) {
       report(node, found)
+      // Its turn comes soon: what has been pulled ahead is not thrown away.
+      if (SOON.has(found.reason)) pulls.add(pullPodName(state.plan.metadata.name, node.name, state.hash))
       continue
     }
     const wanted = pullPod({ plan: state.plan, latestVersion: state.version, latestHash: state.hash, node, settings: pass.world.settings })

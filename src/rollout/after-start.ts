@@ -48,13 +48,17 @@ export function driveStarted(started: Started, pass: Pass): void {
 function proves({ node, work, job }: Started): boolean {
   if (!work.kubernetes) return job?.complete === true
   if (compareToTarget(node.kubeletVersion, work.target) !== 0) return false
-  const changed = compareToTarget(work.from, work.target) !== 0
-  return changed || work.adopted === true || job?.complete === true
+  return changedVersion(work) || work.adopted === true || job?.complete === true
+}
+
+/** A kubelet that reports another version than at the claim has posted its status since: a heartbeat of its own. */
+function changedVersion(work: Work): boolean {
+  return work.kubernetes && work.adopted !== true && compareToTarget(work.from, work.target) !== 0
 }
 
 function verify(started: Started, pass: Pass, key: string, watchedSince: number): void {
   const { node, work, job, pods } = started
-  const { settings, now, observed } = pass.world
+  const { settings, now } = pass.world
   const unfinished = job !== undefined && !job.complete && job.failed === undefined
   const running = pods.filter((pod) => pod.phase === 'Pending' || pod.phase === 'Running')
   if (node.ready !== 'True') {
@@ -72,9 +76,7 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
     if (givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', 'waiting for the last pod of the apply Job to end'))
   }
-  const beat = observed.beats.get(node.name)?.advancedAt
-  if (beat === undefined || beat < watchedSince) {
-    pass.need({ kind: 'beat', node: node.name, maxAgeMs: BEAT_POLL_MS })
+  if (!changedVersion(work) && !beatSince(node, pass, watchedSince)) {
     if (givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', 'waiting for a fresh heartbeat of the node'))
   }
@@ -149,9 +151,7 @@ function jobGone(started: Started, pass: Pass, key: string): void {
   if (pods.length > 0)
     return report(started, pass, 'Upgrading', hold('WaitingForPods', `the apply Job was deleted; pod ${pods[0]?.name} is still there`))
   const since = pass.fact(`${key} gone`).mono
-  const beat = pass.world.observed.beats.get(node.name)?.advancedAt
-  if (node.ready !== 'True' || beat === undefined || beat <= since) {
-    pass.need({ kind: 'beat', node: node.name, maxAgeMs: BEAT_POLL_MS })
+  if (node.ready !== 'True' || !beatSince(node, pass, since)) {
     return report(started, pass, 'Verifying', hold('Verifying', 'the apply Job was deleted; waiting for a fresh heartbeat of the node'))
   }
   if (work.attempt >= MAX_ATTEMPTS_AFTER_DELETION) {
@@ -230,9 +230,10 @@ function givenUp(started: Started, pass: Pass, key: string): boolean {
   return verdict('JobFailed', `node ${node.name} was not proven in time`)
 }
 
-function beatSince(node: NodeView, pass: Pass, since: number): boolean {
-  const at = pass.world.observed.beats.get(node.name)?.advancedAt
-  if (at !== undefined && at > since) return true
+/** A heartbeat certainly happened after that time; otherwise the node's Lease is asked for, twice at least. */
+export function beatSince(node: NodeView, pass: Pass, since: number): boolean {
+  const after = pass.world.observed.beats.get(node.name)?.after
+  if (after !== undefined && after >= since) return true
   pass.need({ kind: 'beat', node: node.name, maxAgeMs: BEAT_POLL_MS })
   return false
 }

@@ -3,7 +3,7 @@ import { ANNOTATION_RETRY, LABEL_NODE } from '../api/names.ts'
 import { hold } from '../api/reasons.ts'
 import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
-import { driveStarted, isStarted } from './after-start.ts'
+import { beatSince, driveStarted, isStarted } from './after-start.ts'
 import { driveTaken, enter, newWork } from './before-start.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
@@ -151,12 +151,10 @@ function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass
 
 /** Failed, and now proven at the target all the same: verified, and nothing is run (design §4.8). */
 function recover(state: PlanState, node: NodeView, pass: Pass): void {
-  const { settings, now, observed } = pass.world
+  const { settings, now } = pass.world
   const key = `recovered ${node.uid} ${state.hash}`
   const since = pass.fact(key).mono
-  const beat = observed.beats.get(node.name)?.advancedAt
-  if (beat === undefined || beat < since) {
-    pass.need({ kind: 'beat', node: node.name, maxAgeMs: 5000 })
+  if (!beatSince(node, pass, since)) {
     return pass.node(
       state.key,
       node.name,

@@ -121,8 +121,10 @@ export interface DrainView {
 
 /** A heartbeat's text (lastHeartbeatTime, or the node Lease's renewTime) and when it was last seen to change. */
 export interface Beat {
-  /** Monotonic; undefined until the first change was seen. */
+  /** Monotonic time when it was last seen to advance; undefined until then. */
   readonly advancedAt: number | undefined
+  /** The last heartbeat certainly happened after this monotonic time; undefined = nothing is known. */
+  readonly after: number | undefined
 }
 
 export interface Refused {

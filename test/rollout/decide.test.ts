@@ -185,7 +185,7 @@ describe('the node is the witness', () => {
         [key, then],
         [`${key} proven`, then],
       ]),
-      observed: { beats: new Map([['a', { advancedAt: NOW.mono - 1000 }]]) },
+      observed: { beats: new Map([['a', { advancedAt: NOW.mono - 1000, after: NOW.mono - 2000 }]]) },
     })
   }
 
@@ -200,9 +200,16 @@ describe('the node is the witness', () => {
     expect(actions(decide(started({}, { complete: true })), 'patchNode')).toEqual([])
   })
 
-  test('without a heartbeat seen to advance it is not done', () => {
-    const world = started({ kubeletVersion: NEW }, { complete: true })
-    expect(actions(decide({ ...world, observed: { ...world.observed, beats: new Map() } }), 'patchNode')).toEqual([])
+  test('no change of version to see: a heartbeat since the start is asked for', () => {
+    const same = aRecord('a', { work: { ...work, from: NEW }, cordon })
+    const world = started({ kubeletVersion: NEW, record: same }, { complete: true })
+    expect(
+      actions(
+        decide({ ...world, observed: { ...world.observed, beats: new Map([['a', { advancedAt: NOW.mono, after: NOW.mono - 61_000 }]]) } }),
+        'patchNode',
+      ),
+    ).toEqual([])
+    expect(actions(decide(world), 'patchNode').length).toBe(1)
   })
 
   test('a cordon that somebody changed is not lifted', () => {

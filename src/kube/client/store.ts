@@ -4,8 +4,13 @@ import type { JsonObject } from '../../base/json.ts'
 import type { Log } from '../../base/log.ts'
 import { isObject } from './api-error.ts'
 
-/** Our own write is shown at most this long while the watch has not delivered it. */
-const OVERLAY_MS = 30_000
+/**
+ * Our own write is shown at most this long while the watch has not delivered it: longer than a silent watch goes unnoticed, or the
+ * object would fall back to what it was before we wrote.
+ */
+const OVERLAY_MS = 600_000
+/** A delete that did not happen after all must come to light soon: the name may be wanted again. */
+const DELETED_MS = 30_000
 /** Versions lately delivered by the watch, so that an answer that arrives after them hides nothing. */
 const RECENT_VERSIONS = 2_048
 
@@ -51,7 +56,7 @@ export interface Store<T> extends Cache<T> {
   touch(): void
   /**
    * The API server's answer to our own write: shown at once, until the watch delivers exactly that resourceVersion or the object's
-   * deletion, or a list begun later, or 30 s pass. Older events for the key stay hidden meanwhile.
+   * deletion, or a list begun later, or 10 min pass. Older events for the key stay hidden meanwhile.
    */
   wrote(raw: JsonObject): void
   /** We deleted this object and it is gone (not merely terminating): hidden at once, on the same terms. */
@@ -145,7 +150,7 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
 
   function lay(entry: Entry<T>): void {
     writes += 1
-    const overlay = { ...entry, write: writes, until: clock.mono() + OVERLAY_MS }
+    const overlay = { ...entry, write: writes, until: clock.mono() + (entry.value === undefined ? DELETED_MS : OVERLAY_MS) }
     changing(entry.key, () => overlays.set(entry.key, overlay))
   }
 

@@ -195,11 +195,11 @@ describe('own writes', () => {
     expect(sizes(store)).toEqual({ a: 9 })
   })
 
-  test('end after 30 s, and subscribers hear of it', async () => {
+  test('end after 10 min, and subscribers hear of it', async () => {
     const { store, clock, seen } = setUp()
     fill(store, [raw('a', '1', 1)])
     store.wrote(raw('a', '5', 50))
-    await clock.advance(29_999)
+    await clock.advance(599_999)
     expect(sizes(store)).toEqual({ a: 50 })
     await clock.advance(1)
     expect(sizes(store)).toEqual({ a: 1 })
