@@ -11,6 +11,8 @@ import { isObject } from './api-error.ts'
 const OVERLAY_MS = 600_000
 /** A delete that did not happen after all must come to light soon: the name may be wanted again. */
 const DELETED_MS = 30_000
+/** Longest time between a write and its answer. A list that came between may hold a newer version, which the answer must not hide for long. */
+const ANSWER_MS = 30_000
 /** Versions lately delivered by the watch, so that an answer that arrives after them hides nothing. */
 const RECENT_VERSIONS = 2_048
 
@@ -97,6 +99,7 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
   let listed: readonly T[] | undefined
   let writes = 0
   let synced = false
+  let relistedAt = Number.NEGATIVE_INFINITY
   let freshness: number | undefined
 
   const shown = (key: string): T | undefined => (overlays.get(key) ?? base.get(key))?.value
@@ -150,7 +153,9 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
 
   function lay(entry: Entry<T>): void {
     writes += 1
-    const overlay = { ...entry, write: writes, until: clock.mono() + (entry.value === undefined ? DELETED_MS : OVERLAY_MS) }
+    const now = clock.mono()
+    const lasts = entry.value === undefined ? DELETED_MS : now - relistedAt < ANSWER_MS ? ANSWER_MS : OVERLAY_MS
+    const overlay = { ...entry, write: writes, until: now + lasts }
     changing(entry.key, () => overlays.set(entry.key, overlay))
   }
 
@@ -198,8 +203,9 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
       for (const [key, overlay] of overlays) {
         if (overlay.write <= mark || base.get(key)?.version === overlay.version) overlays.delete(key)
       }
-      synced = true
       freshness = clock.mono()
+      if (synced) relistedAt = freshness
+      synced = true
       listed = undefined
       for (const key of new Set([...before.keys(), ...base.keys(), ...hidden.keys()])) {
         notify(key, (hidden.get(key) ?? before.get(key))?.value, shown(key))

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../../src/base/clock.ts'
@@ -7,7 +9,7 @@ import { type ConfigOptions, connect, type Connection } from '../../../src/kube/
 import { inClusterAccess, watchedCa } from '../../../src/kube/client/in-cluster.ts'
 import { virtualClock } from './clocks.ts'
 import { testProcess } from './process.ts'
-import { json, serve, type TestServer } from './servers.ts'
+import { json, listen, serve, type TestServer } from './servers.ts'
 
 const forever = new AbortController().signal
 let directory: string
@@ -149,6 +151,29 @@ describe('by kubeconfig', () => {
     await other.transport.send({ method: 'GET', path: '/api' }, forever)
     expect(plain.requests.at(-1)?.headers.authorization).toBe('Bearer plugin-1')
     await plain.close()
+  })
+
+  test('through the proxy of its proxy-url, which is not asked about plain http', async () => {
+    const targets: string[] = []
+    const proxy = http.createServer()
+    proxy.on('connect', (request: http.IncomingMessage, socket: net.Socket) => {
+      targets.push(request.url ?? '')
+      const onward = net.connect(server.port, '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        onward.pipe(socket).pipe(onward)
+      })
+      for (const end of [onward, socket]) end.on('error', () => socket.destroy())
+    })
+    const { port, close } = await listen(proxy)
+    const cluster = { server: 'https://example.test:6443', 'proxy-url': `http://127.0.0.1:${port}` }
+    const { transport } = await open({ kubeConfig: kubeconfig('config', { token: 't' }, cluster) })
+    for (let i = 0; i < 3; i += 1)
+      await expect(transport.send({ method: 'GET', path: '/api' }, forever)).resolves.toMatchObject({ status: 200 })
+    expect(targets).toEqual(['example.test:6443'])
+    await expect(open({ kubeConfig: kubeconfig('plain', {}, { ...cluster, server: 'http://example.test' }) })).rejects.toMatchObject({
+      code: 'Kubeconfig',
+    })
+    await close()
   })
 
   /** A credential plugin that counts how often it is run. */

@@ -206,6 +206,19 @@ describe('own writes', () => {
     expect(seen.at(-1)?.[1]?.size).toBe(1)
   })
 
+  test('whose answer comes after a list that may hold something newer give way after 30 s', async () => {
+    const { store, clock } = setUp()
+    fill(store, [raw('a', '1', 1)])
+    await clock.advance(60_000)
+    fill(store, [raw('a', '6', 60)])
+    store.wrote(raw('a', '5', 50))
+    await clock.advance(30_000)
+    expect(sizes(store)).toEqual({ a: 60 })
+    store.wrote(raw('a', '7', 70))
+    await clock.advance(60_000)
+    expect(sizes(store)).toEqual({ a: 70 })
+  })
+
   test('a delete hides the object until the watch says so, or another takes its name', () => {
     const { store } = setUp()
     fill(store, [raw('a', '1', 1, 'u1'), raw('b', '1', 1, 'u2')])
