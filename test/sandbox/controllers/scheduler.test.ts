@@ -70,4 +70,14 @@ describe('scheduler', () => {
     expect([...load.values()]).toEqual([4, 4, 4, 4, 4])
     await sandbox.stop()
   })
+
+  test.each(['serverError', 'answerLost'] as const)('a binding that meets %s is made all the same, once', async (kind) => {
+    const it = await bench({ servers: 0, agents: 2 })
+    it.sandbox.faults.once(kind, ({ resource }) => resource === 'pods/binding')
+    await createPod(it, 'one', { containers: [image] })
+    expect(await it.sandbox.run(() => podOf(it.sandbox, 'one')?.status?.phase === 'Running', 60_000)).toBe(true)
+    expect(it.sandbox.faults.counts[kind]).toBe(1)
+    expect(it.sandbox.history.filter(({ ref, status }) => ref.subresource === 'binding' && status < 300)).toHaveLength(1)
+    await it.sandbox.stop()
+  })
 })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Container } from 'kubernetes-types/core/v1.d.ts'
-import { JOBS, NODES } from '../../../src/sandbox/kinds.ts'
+import { JOBS, NODES, PODS } from '../../../src/sandbox/kinds.ts'
 import { type Bench, bench, conditionOf, createJob, createPod, jobOf, newJob, nodeOf, pinned, podOf, podsOf } from '../cluster/helpers.ts'
 
 const OLD = 'v1.33.3+rke2r1'
@@ -288,6 +288,34 @@ describe('machines', () => {
         ref.resource === 'nodes' && ref.subresource === 'status' ? [conditionOf(after as never, 'Ready').split('/')[0]] : [],
       )
     expect(seen).toEqual(['False', 'True', 'False', 'True', 'False', 'True'])
+    await it.sandbox.stop()
+  })
+
+  test('pods marked not ready while their node was are put right when it is back', async () => {
+    const it = await bench({ servers: 1, agents: 1, workloads: [{ name: 'log', replicas: 0, kind: 'DaemonSet' }] })
+    const machine = it.sandbox.machines.get('agent-1')
+    const ready = () => podsOf(it.sandbox).filter((pod) => conditionOf(pod, 'Ready') === 'True/').length
+    if (machine !== undefined) machine.trouble.notReady = true
+    expect(await it.sandbox.run(() => ready() === 1, 30_000)).toBe(true)
+    if (machine !== undefined) machine.trouble.notReady = false
+    expect(await it.sandbox.run(() => ready() === 2, 30_000)).toBe(true)
+    await it.sandbox.stop()
+  })
+
+  test('a pod keeps the conditions that others gave it', async () => {
+    const it = await bench({ servers: 0, agents: 1 })
+    await createPod(it, 'slow', {
+      nodeName: 'agent-1',
+      containers: [{ name: 'main', image: 'nginx', readinessProbe: { initialDelaySeconds: 20 } }],
+    })
+    await it.sandbox.run(() => podOf(it.sandbox, 'slow')?.status?.phase === 'Running', 15_000)
+    const conditions = [
+      ...(podOf(it.sandbox, 'slow')?.status?.conditions ?? []),
+      { type: 'DisruptionTarget', status: 'True', reason: 'EvictionByEvictionAPI' },
+    ]
+    await it.sandbox.finish(it.client.patch(PODS, 'default', 'slow', { status: { conditions } }, { subresource: 'status' }))
+    expect(await it.sandbox.run(() => conditionOf(podOf(it.sandbox, 'slow'), 'Ready') === 'True/', 30_000)).toBe(true)
+    expect(conditionOf(podOf(it.sandbox, 'slow'), 'DisruptionTarget')).toBe('True/EvictionByEvictionAPI')
     await it.sandbox.stop()
   })
 })
