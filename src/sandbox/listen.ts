@@ -6,6 +6,7 @@ import { parse as parseYaml } from 'yaml'
 import { TransportError } from '../base/errors.ts'
 import type { Json } from '../base/json.ts'
 import type { Request, Transport, WatchResponse } from '../base/process.ts'
+import { decodeProtobuf, protobufType } from './server/protobuf.ts'
 import type { ApiServer } from './server/server.ts'
 
 export interface ListenOptions {
@@ -76,14 +77,23 @@ async function serve(server: ApiServer, options: ListenOptions, message: Incomin
   const query = Object.fromEntries(url.searchParams)
   const user = userOf(message, options)
   const transport = server.as(user, { userAgent: message.headers['user-agent'] ?? user })
-  const parsed = parseBody(body, message.headers['content-type'])
-  if (parsed === unreadable) return send(reply, 400, failure(400, 'BadRequest', 'the body of the request could not be read'))
+  const contentType = message.headers['content-type']
+  const parsed = parseBody(body, contentType)
+  if (parsed === unreadable) {
+    const protobuf = contentType?.startsWith(protobufType) === true
+    const [code, reason] = protobuf ? ([415, 'UnsupportedMediaType'] as const) : ([400, 'BadRequest'] as const)
+    return send(
+      reply,
+      code,
+      failure(code, reason, protobuf ? 'this type is not read as protobuf; send JSON' : 'the body of the request could not be read'),
+    )
+  }
   const request: Request = {
     method: (message.method ?? 'GET') as Request['method'],
     path: url.pathname,
     query,
     ...(parsed === undefined ? {} : { body: parsed }),
-    ...(message.headers['content-type'] === undefined ? {} : { contentType: message.headers['content-type'] }),
+    ...(contentType === undefined || contentType.startsWith(protobufType) ? {} : { contentType }),
     ...(message.headers.accept === undefined ? {} : { accept: message.headers.accept }),
   }
   if (!['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(request.method))
@@ -189,7 +199,7 @@ function userOf(message: IncomingMessage, options: ListenOptions): string {
   return typeof remote === 'string' && remote !== '' ? remote : 'kubectl'
 }
 
-async function readBody(message: IncomingMessage): Promise<string> {
+async function readBody(message: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of message) {
@@ -197,14 +207,16 @@ async function readBody(message: IncomingMessage): Promise<string> {
     if (size > largestBody) throw new Error('request body too large')
     chunks.push(chunk as Buffer)
   }
-  return Buffer.concat(chunks).toString('utf8')
+  return Buffer.concat(chunks)
 }
 
 const unreadable = Symbol('unreadable')
 
-function parseBody(text: string, contentType: string | undefined): Json | undefined | typeof unreadable {
-  if (text === '') return undefined
+function parseBody(body: Buffer, contentType: string | undefined): Json | undefined | typeof unreadable {
+  if (body.length === 0) return undefined
   try {
+    if (contentType?.startsWith(protobufType) === true) return decodeProtobuf(body) ?? unreadable
+    const text = body.toString('utf8')
     return contentType?.includes('yaml') === true ? (parseYaml(text) as Json) : (JSON.parse(text) as Json)
   } catch {
     return unreadable

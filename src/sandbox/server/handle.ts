@@ -326,6 +326,8 @@ function other(core: Core, who: Who, request: Request): Answer {
   if (path === '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews' && method === 'POST') return review(core, who, request.body)
   if (method !== 'GET') throw noSuchPath()
   if (path === '/version' || path === '/version/') return { status: 200, body: serverVersion }
+  // kubectl reads OpenAPI v2 as protobuf, and only to validate what it finds there: an empty document, in which there is nothing to find.
+  if (path === '/openapi/v2') return { status: 200, body: '' }
   if (path === '/healthz' || path === '/livez' || path === '/readyz') return { status: 200, body: 'ok' }
   const found = discover(core.registry, path, request.accept) ?? openapi(core.registry, path)
   if (found === undefined) throw noSuchPath()

@@ -5,7 +5,7 @@ import { keyOfItem } from '../patch/list-types.ts'
 import type { Cause } from '../status.ts'
 import { applyConflict } from '../status.ts'
 import type { FieldSet } from './field-set.ts'
-import { describePath, difference, fieldsOf, intersect, isEmpty, paths, subtract, union } from './field-set.ts'
+import { describePath, difference, fieldsOf, intersect, isEmpty, nothing, paths, subtract, union } from './field-set.ts'
 
 export interface Manager {
   readonly manager: string
@@ -131,7 +131,7 @@ export function apply(live: JsonObject, applied: JsonObject, manager: Manager, s
   const merged = mergeApplied(live, wanted, place) as JsonObject
   const { changed } = difference(ownable(live, part), ownable(merged, part), place)
   const taken = intersect(changed, fields)
-  if (!force) refuseConflicts(others, taken)
+  if (!force) refuseConflicts(others, manager.manager === 'kubectl' ? subtract(taken, lastApplied(live, part, place)) : taken)
 
   const stale = others.reduce((set, other) => subtract(set, other.fields), subtract(mine?.fields ?? {}, fields))
   const pruned = isEmpty(stale) ? merged : (prune(merged, stale, place) as JsonObject)
@@ -140,6 +140,21 @@ export function apply(live: JsonObject, applied: JsonObject, manager: Manager, s
   const rest = others.map((entry) => withFields(entry, subtract(entry.fields, taken)))
   const { managedFields: _, ...metadata } = objectOf(pruned['metadata'])
   return { ...pruned, metadata: { ...metadata, managedFields: toWire([own, ...rest]) } }
+}
+
+const lastAppliedKey = 'kubectl.kubernetes.io/last-applied-configuration'
+
+/** Fields that `kubectl apply` set and that still have its value: `kubectl apply --server-side` may take them over without a conflict. */
+function lastApplied(live: JsonObject, part: 'status' | 'main' | 'all', place: Place): FieldSet {
+  const text = objectOf(objectOf(live['metadata'])['annotations'])[lastAppliedKey]
+  if (typeof text !== 'string') return nothing
+  try {
+    const applied = ownable(objectOf(JSON.parse(text) as Json), part)
+    return subtract(fieldsOf(applied, place), difference(ownable(live, part), applied, place).changed)
+  } catch {
+    // Somebody wrote something else into the annotation: then it allows nothing.
+    return nothing
+  }
 }
 
 function refuseConflicts(others: readonly Entry[], taken: FieldSet): void {
