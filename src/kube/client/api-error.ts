@@ -51,8 +51,3 @@ export const isConflict = (error: unknown): error is ApiError => hasStatus(error
 export const isAlreadyExists = (error: unknown): error is ApiError => hasStatus(error, 409) && error.reason === 'AlreadyExists'
 /** The resourceVersion or continue token is too old. */
 export const isGone = (error: unknown): error is ApiError => hasStatus(error, 410)
-/** Rate limit, or an eviction that a PodDisruptionBudget refuses (`details.causes` names it). */
-export const isTooManyRequests = (error: unknown): error is ApiError => hasStatus(error, 429)
-export const isForbidden = (error: unknown): error is ApiError => hasStatus(error, 403)
-/** The object was understood and refused: validation, admission, immutable field. */
-export const isInvalid = (error: unknown): error is ApiError => hasStatus(error, 422)
