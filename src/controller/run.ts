@@ -79,7 +79,8 @@ export async function runController(process: Process, settings: Settings, signal
     if (!signal.aborted) await clock.sleep(LEASE_RETRY_MS, signal).catch(() => undefined)
   }
   await events.flush()
-  await queue.shutDown()
+  // Not awaited: nobody works the queue any more, so what is still in it would never leave it.
+  void queue.shutDown()
 
   async function announceSync(caches: Caches, leadSignal: AbortSignal): Promise<void> {
     health.ready('caches', false)
