@@ -27,6 +27,7 @@ import {
   NAMESPACE,
   PLANS,
   plans,
+  SEED,
   SERVERS,
   SHORTENED,
   TARGET,
@@ -40,6 +41,8 @@ const PLANS_PATH = `/apis/upgrade.cattle.io/v1/namespaces/${NAMESPACE}/plans`
 const LOOK_EVERY_MS = 250
 /** A demo that is not over by then has failed. */
 const LIMIT_MS = 120_000
+/** Longest wait for the controller's clean end. */
+const STOP_MS = 10_000
 
 /** Exit code 0 if everything was as promised, 1 if not. */
 export async function run(argv: readonly string[], signal: AbortSignal): Promise<number> {
@@ -58,7 +61,7 @@ export async function run(argv: readonly string[], signal: AbortSignal): Promise
 }
 
 async function demo(screen: Screen, kubeconfigPath: string, signal: AbortSignal): Promise<number> {
-  const sandbox = createSandbox({ clock: 'real', heartbeatMs: HEARTBEAT_MS })
+  const sandbox = createSandbox({ clock: 'real', heartbeatMs: HEARTBEAT_MS, seed: SEED })
   const channel = await startChannelServer({ channels: { stable: TARGET } })
   const door = await listen(sandbox.server, { kubeconfigPath })
   try {
@@ -82,7 +85,7 @@ async function demo(screen: Screen, kubeconfigPath: string, signal: AbortSignal)
       return await watchUpgrade(sandbox, screen, `${channel.url}/stable`, signal)
     } finally {
       controller.stop()
-      await controller.done
+      await Promise.race([controller.done, sandbox.clock.sleep(STOP_MS)])
     }
   } finally {
     await door.close()

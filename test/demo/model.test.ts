@@ -51,6 +51,13 @@ describe('modelOf', () => {
     expect(model.plans[0]!.note).toBe('WaitingForPlan: server-plan is not complete')
   })
 
+  test('what one node waits for holds no other', () => {
+    const conditions = [{ type: 'Complete', status: 'False', reason: 'Pulling', message: 'the image is being pulled on node b' }]
+    const model = modelOf([plan('agent-plan', { conditions })], [node('a', 'agent')], planOf)
+    expect(model.nodes[0]!.waitsFor).toBe('')
+    expect(model.plans[0]!.note).toBe('Pulling: the image is being pulled on node b')
+  })
+
   test('work going on holds nobody', () => {
     const conditions = [{ type: 'Complete', status: 'False', reason: 'SyncJob', message: 'Jobs are running' }]
     expect(modelOf([plan('agent-plan', { conditions })], [node('a', 'agent')], planOf).nodes[0]!.waitsFor).toBe('')

@@ -13,12 +13,15 @@ test('counts what the user asked, and not what a quiet cluster gets as well', ()
   const rows = [
     row('drover', 'patch', 'nodes', 16),
     row('drover', 'create', 'pods/eviction', 5),
+    row('drover', 'list', 'pods', 4),
+    row('drover', 'create', 'pods', 2),
+    row('drover', 'create', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', 40),
     row('drover', 'watch', 'nodes', 3),
     row('drover', 'update', 'leases', 9),
     row('drover', 'create', 'events', 7),
     row('kubectl', 'get', 'nodes', 100),
   ]
-  expect(countRequests(rows, 'drover')).toBe(21)
+  expect(countRequests(rows, 'drover')).toEqual({ start: 40, draining: 9, rest: 18 })
 })
 
 test('one broken verdict, from either side, is a failure', () => {
@@ -28,12 +31,15 @@ test('one broken verdict, from either side, is a failure', () => {
 })
 
 test('the summary names every figure and verdict', () => {
-  expect(summary({ judgement, others: [etcd], elapsedMs: 41_300, from: 'v1', target: 'v2', requests: 84 })).toEqual([
+  expect(
+    summary({ judgement, others: [etcd], elapsedMs: 41_300, from: 'v1', target: 'v2', requests: { start: 40, draining: 30, rest: 84 } }),
+  ).toEqual([
     'Summary',
     '  nodes      8, from v1 to v2',
     '  time       41s',
     '  evictions  9 made, 4 refused by a PodDisruptionBudget and tried again',
-    '  requests   84 by the controller, 10.5 a node (watches, Leases and Events aside)',
+    '  requests   84 by the controller, 10.5 a node; 30 more to drain, 40 at its start',
+    '             (watches, Leases and Events aside)',
     "  checked, from the API server's history and the machines' own:",
     '    ok      concurrency kept: server-plan at most 1',
     '    BROKEN  etcd had quorum: lost once',

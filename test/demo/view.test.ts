@@ -81,6 +81,15 @@ describe('changes', () => {
     ])
   })
 
+  test('what holds a whole Plan is said once', () => {
+    const conditions = [{ type: 'Complete', status: 'False', reason: 'WaitingForPlan', message: 'server-plan first' }]
+    const held = modelOf([plan('agent-plan', { conditions })], [node('a', 'agent')], planOf)
+    expect(held.nodes[0]!.waitsFor).toBe('WaitingForPlan: server-plan first')
+    expect(changes(modelOf([plan('agent-plan', {})], [node('a', 'agent')], planOf), held, 0)).toEqual([
+      '    0s  agent-plan: WaitingForPlan: server-plan first (target v1.33.5-rke2r1)',
+    ])
+  })
+
   test('a Plan that becomes complete is a change', () => {
     const complete = { conditions: [{ type: 'Complete', status: 'True' }] }
     expect(changes(modelOf([plan('agent-plan', {})], [], planOf), modelOf([plan('agent-plan', complete)], [], planOf), 0)).toEqual([

@@ -21,8 +21,9 @@ export function strings(value: Json | undefined): readonly string[] {
   return Array.isArray(value) ? value.map(text) : []
 }
 
+/** Without white space around it. */
 export function text(value: Json | undefined): string {
-  return typeof value === 'string' ? value : ''
+  return typeof value === 'string' ? value.trim() : ''
 }
 
 /** Milliseconds since the epoch of an RFC 3339 text; undefined if it is none. */

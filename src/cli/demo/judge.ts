@@ -206,7 +206,7 @@ function blockedAndNamed(input: JudgeInput): Watcher {
       }
     },
     verdict() {
-      const seen = `${refused} evictions refused, pod and budget ${named ? 'named' : 'not named'} in the Plan's status, ${wentOn ? 'then evicted' : 'never evicted'}`
+      const seen = `refused ${refused} times, pod and budget ${named ? 'named' : 'not named'} in the Plan's status, ${wentOn ? 'then evicted' : 'never evicted'}`
       return { what: `drain held by budget ${budget}, and named`, ok: refused > 0 && named && wentOn, seen }
     },
   }

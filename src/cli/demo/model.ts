@@ -1,6 +1,6 @@
 /** What the demo shows, computed from Plans and Nodes as the API server hands them out: no knowledge of the controller's memory. */
 import type { JsonObject } from '../../base/json.ts'
-import { at, list, object, strings, text, time } from './json.ts'
+import { at, list, object, text, time } from './json.ts'
 
 export interface NodeRow {
   readonly name: string
@@ -38,6 +38,18 @@ export interface Model {
   readonly failed: readonly string[]
 }
 
+/** Reasons in the condition Complete that are about a whole Plan. Others are about one of its nodes, or say that work goes on. */
+const ABOUT_THE_PLAN = [
+  'NotReady',
+  'Waiting',
+  'WaitingForPlan',
+  'Paused',
+  'Aborted',
+  'NamespaceHeld',
+  'ImageVersionMismatch',
+  'PodRejected',
+]
+
 /** Which Plan of the demo is about the node. */
 export type PlanOf = (role: NodeRow['role']) => string
 
@@ -60,8 +72,8 @@ interface PlanView {
   readonly complete: boolean
   /** Reason and message of the first condition that says why the Plan is not complete. */
   readonly note: string
+  /** The same, if it holds each of the Plan's nodes. */
   readonly hold: string
-  readonly applying: readonly string[]
   readonly statuses: ReadonlyMap<string, { phase: string; sinceMs: number | undefined; message: string }>
 }
 
@@ -76,9 +88,7 @@ function planView(plan: JsonObject): PlanView {
     hash: text(status['latestHash']),
     complete: complete?.['status'] === 'True' && current,
     note: leading === undefined ? '' : describe(leading),
-    // SyncJob only says that work is going on; it holds nobody.
-    hold: leading === undefined || leading['reason'] === 'SyncJob' ? '' : describe(leading),
-    applying: strings(status['applying']),
+    hold: leading !== undefined && ABOUT_THE_PLAN.includes(text(leading['reason'])) ? describe(leading) : '',
     statuses: new Map(
       list(status['nodeStatuses']).map((entry) => [
         text(entry['name']),

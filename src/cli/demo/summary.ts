@@ -9,8 +9,7 @@ export interface Figures {
   readonly elapsedMs: number
   readonly from: string
   readonly target: string
-  /** Requests of the controller, watches, Leases and Events aside. */
-  readonly requests: number
+  readonly requests: Requests
 }
 
 export interface RequestRow {
@@ -20,11 +19,26 @@ export interface RequestRow {
   readonly count: number
 }
 
-/** How many requests the user made: all but watches, Leases and Events, which a quiet cluster gets as well. */
-export function countRequests(rows: readonly RequestRow[], user: string): number {
-  return rows
-    .filter((row) => row.user === user && row.verb !== 'watch' && row.resource !== 'leases' && row.resource !== 'events')
-    .reduce((sum, row) => sum + row.count, 0)
+/** The controller's requests by what they were for. Watches, Leases and Events, which a quiet cluster gets as well, are left out. */
+export interface Requests {
+  /** Once, at its start: the CRD and the check of its own permissions. */
+  readonly start: number
+  /** Looking for pods and budgets, and evicting. */
+  readonly draining: number
+  readonly rest: number
+}
+
+const ASIDE = ['leases', 'events']
+const START = ['customresourcedefinitions', 'selfsubjectaccessreviews']
+const isDraining = ({ verb, resource }: RequestRow) =>
+  resource === 'pods/eviction' || (verb === 'list' && ['pods', 'poddisruptionbudgets'].includes(resource))
+
+export function countRequests(rows: readonly RequestRow[], user: string): Requests {
+  const counted = rows.filter((row) => row.user === user && row.verb !== 'watch' && !ASIDE.includes(row.resource))
+  const sum = (some: readonly RequestRow[]) => some.reduce((total, row) => total + row.count, 0)
+  const start = sum(counted.filter((row) => START.some((name) => row.resource.endsWith(name))))
+  const draining = sum(counted.filter(isDraining))
+  return { start, draining, rest: sum(counted) - start - draining }
 }
 
 export function passed({ judgement, others }: Pick<Figures, 'judgement' | 'others'>): boolean {
@@ -34,13 +48,14 @@ export function passed({ judgement, others }: Pick<Figures, 'judgement' | 'other
 export function summary(figures: Figures): string[] {
   const { judgement, others, requests } = figures
   const verdicts = [...judgement.verdicts, ...others]
-  const each = judgement.nodes === 0 ? 0 : requests / judgement.nodes
+  const each = judgement.nodes === 0 ? 0 : requests.rest / judgement.nodes
   return [
     'Summary',
     `  nodes      ${judgement.nodes}, from ${figures.from} to ${figures.target}`,
     `  time       ${duration(figures.elapsedMs)}`,
     `  evictions  ${judgement.evictions.accepted} made, ${judgement.evictions.refused} refused by a PodDisruptionBudget and tried again`,
-    `  requests   ${requests} by the controller, ${each.toFixed(1)} a node (watches, Leases and Events aside)`,
+    `  requests   ${requests.rest} by the controller, ${each.toFixed(1)} a node; ${requests.draining} more to drain, ${requests.start} at its start`,
+    '             (watches, Leases and Events aside)',
     "  checked, from the API server's history and the machines' own:",
     ...verdicts.map((verdict) => `    ${verdict.ok ? 'ok    ' : 'BROKEN'}  ${verdict.what}: ${verdict.seen}`),
   ]

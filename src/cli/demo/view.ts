@@ -54,7 +54,10 @@ export function progressBar(model: Model, elapsedMs: number, look: Look): string
   return `[${bar}]${label}`
 }
 
-/** One line for each node that changed since `before`, and for each Plan whose note did; all of them if there was none. */
+/**
+ * One line for each node that changed since `before`, and for each Plan whose note did; all of them if there was none.
+ * What holds a whole Plan is said once, not for each of its nodes.
+ */
 export function changes(before: Model | undefined, after: Model, elapsedMs: number): string[] {
   const stamp = duration(elapsedMs).padStart(6)
   const plans = after.plans.flatMap((plan) => {
@@ -66,9 +69,10 @@ export function changes(before: Model | undefined, after: Model, elapsedMs: numb
   })
   const nodes = after.nodes.flatMap((row) => {
     const old = before?.nodes.find((one) => one.name === row.name)
-    if (old !== undefined && sameText(old, row)) return []
+    const waitsFor = ownWait(row, after)
+    if (old !== undefined && before !== undefined && sameText(old, row) && ownWait(old, before) === waitsFor) return []
     const from = old === undefined || old.phase === row.phase ? '' : `${old.phase} -> `
-    const waits = row.waitsFor === '' ? '' : `, waits for: ${row.waitsFor}`
+    const waits = waitsFor === '' ? '' : `, waits for: ${waitsFor}`
     return [`${stamp}  ${row.name} (${row.role}, ${row.version}): ${from}${phaseText(row)}${waits}`]
   })
   return [...plans, ...nodes]
@@ -82,7 +86,12 @@ export function duration(ms: number): string {
 }
 
 function sameText(a: NodeRow, b: NodeRow): boolean {
-  return phaseText(a) === phaseText(b) && a.version === b.version && a.waitsFor === b.waitsFor
+  return phaseText(a) === phaseText(b) && a.version === b.version
+}
+
+/** What the node waits for, unless its Plan's line says it. */
+function ownWait(row: NodeRow, { plans }: Model): string {
+  return plans.some((plan) => plan.name === row.plan && plan.note === row.waitsFor) ? '' : row.waitsFor
 }
 
 function phaseText(row: NodeRow): string {
