@@ -141,7 +141,8 @@ async function testKubectl(args) {
     refuse('these tests need kubectl (1.24 or newer) on the PATH, and it is not there')
   }
   if (!existsSync(at(KUBECTL_TESTS))) refuse(`${KUBECTL_TESTS} does not exist, so there is nothing to run`)
-  return jest([...args, '--testPathPatterns', KUBECTL_TESTS])
+  const named = args.some((arg) => !arg.startsWith('-'))
+  return jest(named ? args : [...args, '--testPathPatterns', KUBECTL_TESTS])
 }
 
 async function check(args) {
