@@ -61,9 +61,12 @@ describe('spawn', () => {
       },
       { name: 'victim', onWrite: (n) => (n === 2 ? fate : 'go') },
     )
+    const livedAtEffect: boolean[] = []
+    server.onWrite(() => livedAtEffect.push(victim.alive))
     await clock.run({ limitMs: 60_000 })
     expect(await victim.done).toBe('crashed')
     expect(victim.writes).toBe(2)
+    expect(livedAtEffect).toEqual(stored ? [true, true] : [true])
     expect(server.peekAll('nodes').map((node) => node.metadata.name)).toEqual(stored ? ['a', 'b'] : ['a'])
   })
 

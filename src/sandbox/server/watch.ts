@@ -27,7 +27,7 @@ export interface WatchSpec {
 interface Watcher {
   readonly spec: WatchSpec
   readonly sink: Sink
-  /** Events under way: they leave in order, none before it is due. */
+  /** Events under way. They leave in this order: one that is due waits for those before it. */
   readonly queue: { due: number; event: Json }[]
   open: boolean
   silent: boolean
@@ -72,8 +72,7 @@ export function createWatchHub(options: { clock: TimerClock; faults: Faults; boo
     const late = faults.strike(['watchLag'], watcher.spec.call) === undefined ? 0 : faults.watchLag()
     const delay = faults.latency() + late
     if (delay === 0 && watcher.queue.length === 0) return watcher.sink.push(event)
-    const last = watcher.queue.at(-1)
-    watcher.queue.push({ due: Math.max(clock.mono() + delay, last?.due ?? 0), event })
+    watcher.queue.push({ due: clock.mono() + delay, event })
     if (!watcher.flushing) flushAt(watcher)
   }
 
