@@ -69,14 +69,16 @@ export async function run(argv: readonly string[], signal: AbortSignal): Promise
   if ('problem' in flags) throw new DroverError('Usage', `${flags.problem}\n\n${USAGE}`, { retry: 'never' })
   const kubeconfigPath = resolve(flags.kubeconfig)
   const sandbox = createSandbox({ clock: 'real', ...(flags.fast ? { heartbeatMs: FAST.heartbeatMs } : {}) })
-  const { url, close } = await listen(sandbox.server, { port: flags.port, kubeconfigPath })
+  const listener = await listen(sandbox.server, { port: flags.port, kubeconfigPath })
   try {
     const { servers, agents, version, fast } = flags
     await standardCluster(sandbox, { servers, agents, version, ...(fast ? { machine: (spec) => ({ ...spec, ...FAST.machine }) } : {}) })
-    process.stdout.write(`${servers} servers and ${agents} agents with ${version} at ${url}\n\n  export KUBECONFIG=${kubeconfigPath}\n\n`)
+    process.stdout.write(
+      `${servers} servers and ${agents} agents with ${version} at ${listener.url}\n\n  export KUBECONFIG=${kubeconfigPath}\n\n`,
+    )
     if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }))
   } finally {
-    await close()
+    await listener.close()
     await sandbox.stop()
   }
   return 0
