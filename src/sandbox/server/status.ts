@@ -135,10 +135,6 @@ export function methodNotAllowed(): ApiError {
   return refuse(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
 }
 
-export function notAcceptable(accepted: readonly string[]): ApiError {
-  return refuse(406, 'NotAcceptable', `only the following media types are accepted: ${accepted.join(', ')}`)
-}
-
 export function unsupportedMediaType(got: string, accepted: readonly string[]): ApiError {
   return refuse(
     415,

@@ -15,7 +15,7 @@ const defaultTimeoutMs = 30_000
 /** The network between a user and the server, with the fault plan in it. */
 export function createTransport(core: Core, handle: Handler, who: Who): Transport {
   return {
-    send: (request, signal) => limited(core, request, signal, (deadline) => exchange(core, handle, who, request, deadline)),
+    send: (request, signal) => limited(core, request, signal, () => exchange(core, handle, who, request)),
     watch: (request, signal) => limited(core, request, signal, (deadline) => startWatch(core, handle, who, request, signal, deadline)),
   }
 }
@@ -63,13 +63,12 @@ function aborted(signal: AbortSignal): TransportError {
   return new TransportError('Aborted', 'the request was aborted', signal.reason)
 }
 
-async function exchange(core: Core, handle: Handler, who: Who, request: Request, deadline: Deadline): Promise<Response> {
+async function exchange(core: Core, handle: Handler, who: Who, request: Request): Promise<Response> {
   await arrive(core, who, request, handle)
   const understood = handle(who, request)
   const refusal = await refusedByFault(core, understood)
   if (refusal !== undefined) return delivered(core, refusal)
   // A caller that gave up while its request was still on its way to the server: as on a real network, the server acts all the same.
-  void deadline
   const { answer, recorded } = understood.run()
   if (core.faults.strike(['answerLost'], understood.call) !== undefined) {
     if (recorded !== undefined) recorded.answerLost = true
@@ -94,12 +93,22 @@ async function startWatch(
     queue.close()
     return { ...(await delivered(core, answer)), events: queue.events }
   }
+  // What a real server's watch cache does instead: it opens the stream and says there what is wrong.
+  const tell = async (answer: Answer): Promise<WatchResponse> => {
+    queue.sink.push({ type: 'ERROR', object: answer.body })
+    queue.close()
+    await travel(core)
+    return { status: 200, events: queue.events }
+  }
   const refusal = await refusedByFault(core, understood)
   if (refusal !== undefined) return refuse(refusal)
-  if (request.query?.['resourceVersion'] !== undefined && core.faults.strike(['watchGone'], understood.call) !== undefined)
-    return refuse(expired(`too old resource version: ${request.query['resourceVersion']} (${core.store.revision})`).answer)
+  const since = request.query?.['resourceVersion']
+  if (since !== undefined && core.faults.strike(['watchGone'], understood.call) !== undefined) {
+    const gone = expired(`too old resource version: ${since} (${core.store.revision})`).answer
+    return core.faults.random() < 0.5 ? refuse(gone) : tell(gone)
+  }
   const opened = openWatch(core, who, understood, request, queue.sink)
-  if ('answer' in opened) return refuse(opened.answer)
+  if ('answer' in opened) return opened.answer.status === 410 ? tell(opened.answer) : refuse(opened.answer)
   queue.onEnd(opened.close)
   await travel(core)
   if (deadline.over()) opened.close()

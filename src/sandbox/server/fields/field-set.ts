@@ -40,9 +40,12 @@ function children(value: Json | undefined, place: Place): readonly Step[] | unde
   if (list.kind === 'atomic') return undefined
   if (list.kind === 'set') return value.map((item) => ({ step: `v:${JSON.stringify(item)}`, value: item, place: place.item }))
   const steps: Step[] = []
+  const seen = new Set<string>()
   for (const item of value) {
     const key = keyOfItem(item, list.keys)
-    if (key === undefined) return undefined
+    // Items that cannot be told apart: then the list is one thing.
+    if (key === undefined || seen.has(key)) return undefined
+    seen.add(key)
     steps.push({ step: `k:${key}`, value: item, place: place.item })
   }
   return steps
@@ -72,7 +75,8 @@ const same: Difference = { changed: nothing, removed: nothing }
 /** What an update did to the fields of a value. */
 export function difference(before: Json | undefined, after: Json | undefined, place: Place): Difference {
   if (before === after) return same
-  if (isObject(before) && isObject(after) && !place.atomic && hasKeys(before) && hasKeys(after)) return differenceOfObjects(before, after, place)
+  if (isObject(before) && isObject(after) && !place.atomic && hasKeys(before) && hasKeys(after))
+    return differenceOfObjects(before, after, place)
   const was = children(before, place)
   const is = children(after, place)
   if (was === undefined || is === undefined || is.length === 0 || was.length === 0) {

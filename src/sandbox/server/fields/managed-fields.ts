@@ -105,16 +105,6 @@ export function afterUpdate(before: JsonObject | undefined, after: JsonObject, m
   return toWire(entries)
 }
 
-/** Who owns a field now: `f:spec`, `f:unschedulable`. */
-export function ownersOf(
-  object: JsonObject,
-  ...path: readonly string[]
-): readonly { manager: Json | undefined; operation: Json | undefined }[] {
-  return entriesOf(object)
-    .filter((entry) => path.reduce<FieldSet | undefined>((set, step) => set?.[step], entry.fields) !== undefined)
-    .map(({ wire }) => ({ manager: wire['manager'], operation: wire['operation'] }))
-}
-
 /**
  * Server-side apply: merges `applied` into `live`, drops what this manager applied before and no longer does, and refuses to change what
  * others own unless forced.
