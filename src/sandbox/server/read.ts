@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../base/json.ts'
 import type { Presenter } from './present.ts'
 import type { Selection } from './selectors.ts'
 import { parseSelection } from './selectors.ts'
-import { badRequest, expired } from './status.ts'
+import { badRequest, expired, tooLargeRevision } from './status.ts'
 import type { Store } from './store.ts'
 import type { ApiObject, Resource } from './types.ts'
 import { qualified } from './types.ts'
@@ -23,12 +23,10 @@ export function list(store: Store, resource: Resource, namespace: string | undef
   const selection = parseSelection(resource, query)
   const limit = positive(query['limit'])
   const token = query['continue'] ?? ''
-  if (token === '' && limit === undefined) {
-    const { revision } = checkRevision(store, query)
-    return presenter.list(selected(store, resource, namespace, selection), { resourceVersion: String(revision) })
-  }
+  const from = token === '' ? { rv: checkRevision(store, query), after: '' } : parseToken(token)
+  if (token === '' && limit === undefined && from.rv === store.revision)
+    return presenter.list(selected(store, resource, namespace, selection), { resourceVersion: String(from.rv) })
 
-  const from = token === '' ? { rv: checkRevision(store, query).revision, after: '' } : parseToken(token)
   const table = store.table(qualified(resource))
   const current = from.rv === store.revision
   const objects = current ? table.objects : store.snapshot(qualified(resource), from.rv)
@@ -69,17 +67,17 @@ function inNamespace(object: ApiObject, namespace: string | undefined): boolean 
   return namespace === undefined || object.metadata.namespace === namespace
 }
 
-/** `resourceVersion` of a list: 0 or none reads the present (which is never older than asked); `Exact` is only served for the present. */
-function checkRevision(store: Store, query: Query): { revision: number } {
+/** The revision that a list shows: the present (which is never older than asked), or with `Exact` the one that was asked for. */
+function checkRevision(store: Store, query: Query): number {
   const asked = query['resourceVersion'] ?? ''
   const match = query['resourceVersionMatch'] ?? ''
   if (match !== '' && asked === '') throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided')
-  if (asked === '' || asked === '0') return { revision: store.revision }
+  if (asked === '' || asked === '0') return store.revision
   const wanted = parseRevision(asked)
-  if (wanted > store.revision) throw badRequest(`Too large resource version: ${wanted}, current: ${store.revision}`)
-  if (match !== 'Exact') return { revision: store.revision }
+  if (wanted > store.revision) throw tooLargeRevision(wanted, store.revision)
+  if (match !== 'Exact') return store.revision
   if (wanted < store.compacted) throw expired(`The resourceVersion for the provided list is too old.`)
-  return { revision: wanted }
+  return wanted
 }
 
 export function parseRevision(text: string): number {

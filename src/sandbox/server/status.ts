@@ -147,6 +147,15 @@ export function expired(message: string): ApiError {
   return refuse(410, 'Expired', message)
 }
 
+/** A revision from the future: the server waits for it a while and gives up. */
+export function tooLargeRevision(wanted: number, current: number): ApiError {
+  const message = `Too large resource version: ${wanted}, current: ${current}`
+  return refuse(504, 'Timeout', message, {
+    causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+    retryAfterSeconds: 1,
+  })
+}
+
 export function internal(message: string): ApiError {
   return refuse(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ reason: '', message }] })
 }

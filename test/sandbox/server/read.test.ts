@@ -129,6 +129,20 @@ describe('list', () => {
     )
   })
 
+  test('of an exact revision, of one that is not reached yet, of one that is forgotten', async () => {
+    const h = await withNodes(2)
+    const { metadata } = await h.ok('GET', nodes)
+    await h.ok('DELETE', `${nodes}/n0`)
+    const exact = { resourceVersion: metadata.resourceVersion, resourceVersionMatch: 'Exact' }
+    expect(names(await h.ok('GET', nodes, undefined, { query: exact }))).toEqual(['n0', 'n1'])
+    expect(names(await h.ok('GET', nodes, undefined, { query: { resourceVersion: metadata.resourceVersion } }))).toEqual(['n1'])
+    expect(names(await h.ok('GET', nodes, undefined, { query: { resourceVersion: '0' } }))).toEqual(['n1'])
+    expect((await h.call('GET', nodes, undefined, { query: { resourceVersion: '999999' } })).status).toBe(504)
+    expect((await h.call('GET', nodes, undefined, { query: { resourceVersion: 'x' } })).status).toBe(400)
+    h.server.compact()
+    expect((await h.call('GET', nodes, undefined, { query: exact })).status).toBe(410)
+  })
+
   test('a page after compaction answers 410 Expired; a token that is not ours 400', async () => {
     const h = await withNodes(3)
     const page = await h.ok('GET', nodes, undefined, { query: { limit: '1' } })
