@@ -79,14 +79,15 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     const { plan, status } = action
     const key = `${plan.namespace}/${plan.name}`
     const claimed = action.confirm.flatMap((name) => caches.nodes.get(name) ?? [])
-    const claims = claimed.map((node) => `${plan.uid}/${status.latestHash}/${node.uid}`)
+    const hash = status.latestHash ?? ''
+    const claims = claimed.map((node) => `${plan.uid}/${hash}/${node.uid}`)
     for (const claim of claims) memory.confirmed.delete(claim)
     const path = `${PLAN_PATH_PREFIX}/namespaces/${plan.namespace}/plans/${plan.name}/status`
     const patch = { metadata: { uid: plan.uid, resourceVersion: action.resourceVersion }, status }
     const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
     caches.plans.wrote(await client.mergePatch(path, patch, options))
     if (claimed.length === 0) return
-    const { holds, resourceVersion } = await confirm.claims(key, status.latestHash, claimed)
+    const { holds, resourceVersion } = await confirm.claims(key, hash, claimed)
     for (const [index, node] of claimed.entries()) {
       const held = holds.get(node.name)
       if (held === undefined) {
@@ -97,7 +98,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     if (holds.size === 0) return
     const withdrawn = new Set(claimed.filter((node) => holds.has(node.name)).map((node) => node.hostname ?? node.name))
     metrics.claimWithdrawn()
-    const applying = status.applying.filter((hostname) => !withdrawn.has(hostname))
+    const applying = (status.applying ?? []).filter((hostname) => !withdrawn.has(hostname))
     caches.plans.wrote(await client.mergePatch(path, { metadata: { uid: plan.uid, resourceVersion }, status: { applying } }, options))
     throw new Held([...holds.values()][0]?.message ?? '')
   }
@@ -132,12 +133,12 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     }
     try {
       await client.create(`${podPath(pod)}/eviction`, eviction, { timeoutMs: WRITE_TIMEOUT_MS })
-      memory.evictions.delete(pod.uid)
+      memory.evictions.set(pod.uid, { at: clock.mono(), message: '', sent: true })
       metrics.evicted('evicted')
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
       if (error.status === 404 || error.status === 409) return metrics.evicted('gone')
-      memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message })
+      memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false })
       metrics.evicted(error.status === 429 ? 'blocked' : 'error')
     } finally {
       for (const node of memory.drains.keys()) memory.expired.add(`drain ${node}`)
@@ -184,6 +185,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
           })
           if (graceSeconds === 0 || answer['kind'] === 'Status') caches.pods.wroteDelete(`${pod.namespace}/${pod.name}`, pod.uid)
         })
+        memory.evictions.set(pod.uid, { at: clock.mono(), message: '', sent: true })
         for (const node of memory.drains.keys()) memory.expired.add(`drain ${node}`)
         return
       }
@@ -214,14 +216,15 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         await removeJob(action.job)
         throw new Held(held.message)
       }
-      case 'event': {
-        const { kind, namespace, name, uid } = action.on
-        const on =
-          kind === 'Plan' ? { apiVersion: 'upgrade.cattle.io/v1', kind, namespace, name, uid } : { apiVersion: 'v1', kind, name, uid }
-        events.record({ on, type: action.type, reason: action.reason, message: action.message })
-        return
-      }
+      case 'event':
+        return recordEvent(action)
     }
+  }
+
+  function recordEvent(action: Extract<Action, { do: 'event' }>): void {
+    const { kind, namespace, name, uid } = action.on
+    const on = kind === 'Plan' ? { apiVersion: 'upgrade.cattle.io/v1', kind, namespace, name, uid } : { apiVersion: 'v1', kind, name, uid }
+    events.record({ on, type: action.type, reason: action.reason, message: action.message })
   }
 
   async function run(step: Step): Promise<void> {
@@ -267,6 +270,11 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       let confirming = busy.has('confirm')
       for (const step of steps) {
         if (busy.has(step.about) || busy.size >= STEPS || !leading()) continue
+        if (step.actions.every((action) => action.do === 'event')) {
+          // Nothing in the world changes by it, so no new pass is due.
+          for (const action of step.actions) if (action.do === 'event') recordEvent(action)
+          continue
+        }
         const until = backoffs.get(step.about)?.until ?? 0
         if (until > now) {
           if (next === undefined || until < next) next = until

@@ -1,7 +1,7 @@
 /** What a leader keeps in memory between passes. All of it can be lost: a new leader starts with an empty one (design §3). */
 import type { Secret } from 'kubernetes-types/core/v1.d.ts'
 import type { Hold } from '../api/reasons.ts'
-import type { Decision, DrainView, Fresh, Moment, NodeView, PodView, Refused } from '../rollout/world.ts'
+import type { Decision, DrainView, Fresh, Moment, NodeView, PodView, Evicted } from '../rollout/world.ts'
 
 export interface Memory {
   readonly drains: Map<string, Fresh<DrainView>>
@@ -9,7 +9,7 @@ export interface Memory {
   readonly secrets: Map<string, Fresh<Secret | null>>
   readonly logs: Map<string, Fresh<string>>
   readonly dryRuns: Map<string, Fresh<true>>
-  readonly evictions: Map<string, Refused>
+  readonly evictions: Map<string, Evicted>
   readonly rechecks: Map<string, Hold>
   readonly since: Map<string, Moment>
   readonly confirmed: Set<string>

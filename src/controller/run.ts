@@ -35,12 +35,13 @@ export async function runController(process: Process, settings: Settings, signal
   const client = createClient(process, { signal })
   const queue = createQueue({ clock })
   metrics.queue('rollout', () => queue.metrics())
-  await installCRDs(process, client, signal)
-  if (signal.aborted) return
-  if (settings.selfCheck) void checkSelf()
   const events = createEventRecorder({ process, client, component: settings.name })
   let waiting = true
   void beatWhileWaiting()
+  announce('Starting', 'Drover starts')
+  await installCRDs(process, client, signal)
+  if (signal.aborted) return
+  if (settings.selfCheck) void checkSelf()
   while (!signal.aborted) {
     try {
       await runLease({
@@ -60,6 +61,7 @@ export async function runController(process: Process, settings: Settings, signal
           metrics.leads(settings.name, true)
           waiting = false
           log.info('leading', { identity: process.name })
+          announce('Started', 'Drover leads')
           // Read anew by each leader: what the last one wrote must be in what the first decision looks at.
           const caches = createCaches(process, client, settings, metrics, leadSignal, () => queue.add(PASS))
           void announceSync(caches, leadSignal)
@@ -81,6 +83,12 @@ export async function runController(process: Process, settings: Settings, signal
   await events.flush()
   // Not awaited: nobody works the queue any more, so what is still in it would never leave it.
   void queue.shutDown()
+
+  /** SUC's events on the Node that the controller runs on. */
+  function announce(reason: string, message: string): void {
+    if (settings.nodeName === undefined) return
+    events.record({ on: { apiVersion: 'v1', kind: 'Node', name: settings.nodeName }, type: 'Normal', reason, message })
+  }
 
   async function announceSync(caches: Caches, leadSignal: AbortSignal): Promise<void> {
     health.ready('caches', false)

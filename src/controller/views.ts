@@ -5,6 +5,7 @@ import { decodePlan } from '../api/decode-plan.ts'
 import { parseMemory } from '../api/memory.ts'
 import { ANNOTATION_ATTEMPT, ANNOTATION_HOLD, ANNOTATION_MEMORY, ANNOTATION_RECORD } from '../api/names.ts'
 import { parseRecord } from '../api/record.ts'
+import type { PlanCondition } from '../api/plan.ts'
 import type { JsonObject } from '../base/json.ts'
 import { hostnameOf, isWindows, nodeReady, nodeRoles } from '../kube/objects/node.ts'
 import type { JobView, NodeView, PlanView, PodView } from '../rollout/world.ts'
@@ -135,8 +136,26 @@ export function planView(raw: JsonObject): PlanView | undefined {
     resourceVersion: metadata.resourceVersion ?? '',
   }
   const decoded = decodePlan(raw)
-  if (!decoded.ok) return { ...about, plan: undefined, error: decoded.error }
+  if (!decoded.ok) return { ...about, plan: undefined, error: decoded.error, ...readableStatus(raw) }
   return { ...about, plan: decoded.plan, memory: parseMemory(decoded.plan.metadata.annotations[ANNOTATION_MEMORY]) }
+}
+
+/** What can be read of a Plan that does not decode: its slots still count, and its conditions are not written again and again. */
+function readableStatus(raw: JsonObject): { generation: number; applying: string[]; conditions: PlanCondition[] } {
+  const metadata = raw['metadata'] as { generation?: unknown } | undefined
+  const status = raw['status'] as { applying?: unknown; conditions?: unknown } | undefined
+  const applying = Array.isArray(status?.applying) ? status.applying.filter((entry): entry is string => typeof entry === 'string') : []
+  const conditions = Array.isArray(status?.conditions) ? status.conditions.filter(isCondition) : []
+  return { generation: typeof metadata?.generation === 'number' ? metadata.generation : 0, applying, conditions }
+}
+
+function isCondition(entry: unknown): entry is PlanCondition {
+  return (
+    typeof entry === 'object' &&
+    entry !== null &&
+    typeof (entry as PlanCondition).type === 'string' &&
+    typeof (entry as PlanCondition).status === 'string'
+  )
 }
 
 export interface NamespaceView {

@@ -249,10 +249,22 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
       ),
     )
   const started: Work = { ...work, startedAt: formatTime(pass.now.wall), jobUID: job.uid }
+  const frail = node.etcd && state.disruptive && context.cluster.etcdMembers.length < 3
   pass.step(node.name, [
     { do: 'recheck', plan: state.key, node: node.name, job: jobRef(job), quorum: server },
     patchNode(node, { ...recordOf(node), work: started }),
     { do: 'startJob', job: jobRef(job) },
+    ...(frail
+      ? [
+          {
+            do: 'event',
+            on: { kind: 'Plan', ...state.ref },
+            type: 'Warning',
+            reason: 'EtcdNotRedundant',
+            message: `Node ${node.name}: with ${context.cluster.etcdMembers.length} etcd members the datastore is away while this one is upgraded`,
+          } as const,
+        ]
+      : []),
     {
       do: 'event',
       on: { kind: 'Node', namespace: '', name: node.name, uid: node.uid },

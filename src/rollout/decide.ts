@@ -2,18 +2,19 @@
  * What should happen next, over all Plans and nodes at once. Pure: the same world gives the same decision. A defect in one Plan's turn is
  * caught and holds that Plan alone (design §2, promise 8).
  */
+import { LABEL_NODE } from '../api/names.ts'
 import { hold, type Hold } from '../api/reasons.ts'
 import { messageOf } from '../base/errors.ts'
 import { admit, type Admission } from './admit.ts'
 import { type Context, surveyCluster } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
-import { checkPlan, PLAN_GATES, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { checkPlan, isForeignAndActive, PLAN_GATES, START_PLAN_GATES } from './gates/plan-gates.ts'
 import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
 import { createLedger } from './ledger.ts'
 import { createPass, type Pass } from './pass.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
-import { differs, planStatus, significantlyDiffers } from './status.ts'
+import { differs, planStatus, significantlyDiffers, unreadableStatus } from './status.ts'
 import { recordOf } from './verdict.ts'
 import type { Action, Decision, World } from './world.ts'
 
@@ -24,18 +25,15 @@ export function decide(world: World): Decision {
   const wanted = new Set<string>()
   for (const view of world.plans) {
     if (view.namespace !== world.settings.namespace) continue
-    if (view.plan === undefined) {
-      pass.planHold(view.key, hold('PlanUnreadable', view.error))
-      pass.step(`unreadable ${view.key}`, [
-        {
-          do: 'event',
-          on: { kind: 'Plan', namespace: view.namespace, name: view.name, uid: view.uid },
-          type: 'Warning',
-          reason: 'PlanUnreadable',
-          message: view.error,
-        },
-      ])
-    }
+    if (view.plan !== undefined) continue
+    pass.planHold(view.key, hold('PlanUnreadable', view.error))
+    const status = unreadableStatus(view, world.settings.kstatus, world.now)
+    if (status === undefined) continue
+    const on = { namespace: view.namespace, name: view.name, uid: view.uid }
+    pass.step(`plan ${view.key}`, [
+      { do: 'writeStatus', plan: on, resourceVersion: view.resourceVersion, status, confirm: [] },
+      { do: 'event', on: { kind: 'Plan', ...on }, type: 'Warning', reason: 'ValidateFailed', message: view.error },
+    ])
   }
   for (const state of context.states.values()) {
     try {
@@ -116,7 +114,7 @@ function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<strin
 function remember(state: PlanState, slots: Slots, context: Context, pass: Pass): boolean {
   if (state.memoryError !== undefined) return false
   const base = state.newMemory ?? state.memory
-  const adopt = state.memory.adopt ?? state.plan.status.applying
+  const adopt = state.memory.adopt ?? [...new Set([...state.plan.status.applying, ...foreignHostnames(state, context)])]
   const still = adopt.filter((hostname) => {
     const node = context.cluster.byHostname.get(hostname)?.[0]
     if (!slots.kept.includes(hostname) || node === undefined) return false
@@ -129,6 +127,13 @@ function remember(state: PlanState, slots: Slots, context: Context, pass: Pass):
     { do: 'annotatePlan', plan: state.ref, resourceVersion: state.resourceVersion, memory: { ...base, adopt: next } },
   ])
   return true
+}
+
+/** Hostnames of nodes on which another controller's Job of this Plan is active: adopted with any Plan (design §4.9). */
+function foreignHostnames(state: PlanState, { world, cluster }: Context): string[] {
+  return world.jobs
+    .filter((job) => isForeignAndActive(job, state))
+    .flatMap((job) => cluster.byName.get(job.labels[LABEL_NODE] ?? '')?.hostname ?? [])
 }
 
 function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass): void {

@@ -68,7 +68,9 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   if (since === undefined) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: FORECAST_MAX_AGE_MS })
     const first = blocked[0]
-    if (first !== undefined)
+    const known = first !== undefined && world.since.has(`forecast ${state.key} ${node.name} ${first.message}`)
+    if (first !== undefined) pass.fact(`forecast ${state.key} ${node.name} ${first.message}`)
+    if (first !== undefined && !known)
       pass.step(`forecast ${node.name}`, [
         {
           do: 'event',
@@ -81,7 +83,7 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     return { possible: true, done: false }
   }
   if (left.length === 0) return { possible: true, done: true }
-  const stuck = evict.length > 0 && evict.every((pod) => world.observed.evictions.has(pod.metadata?.uid ?? ''))
+  const stuck = evict.length > 0 && evict.every((pod) => world.observed.evictions.get(pod.metadata?.uid ?? '')?.sent === false)
   pass.need({ kind: 'drain', node: node.name, maxAgeMs: stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
   const timeout = drainTimeoutMs(options)
   if (timeout.ok && timeout.ms !== undefined && draining.startedAtMs !== undefined) {
@@ -97,7 +99,9 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     const uid = pod.metadata?.uid ?? ''
     if (pod.metadata?.deletionTimestamp !== undefined) continue
     const answer = world.observed.evictions.get(uid)
-    if (answer !== undefined) {
+    // Taken already: the list that shows it is under way.
+    if (answer?.sent === true && now.mono < answer.at + EVICTION_RETRY_MS) continue
+    if (answer?.sent === false) {
       const entry = blocked.find((candidate) => candidate.pod === pod)
       const budget = entry?.budgets[0]?.metadata
       const retryAt = answer.at + (entry === undefined ? EVICTION_RETRY_MS : EVICTION_BLOCKED_RETRY_MS)

@@ -32,7 +32,12 @@ export function createLedger(world: World): Ledger {
     on.add(plan)
   }
   for (const view of world.plans) {
-    if (view.plan === undefined) continue
+    if (view.plan === undefined) {
+      // Nobody can say what it does to its nodes: they count as disrupted.
+      disruptive.add(view.key)
+      for (const hostname of view.applying) add(view.key, hostname)
+      continue
+    }
     if (isDisruptive(view.plan)) disruptive.add(view.key)
     for (const hostname of view.plan.status.applying) add(view.key, hostname)
   }

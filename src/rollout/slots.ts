@@ -30,7 +30,9 @@ export function driveSlots(state: PlanState, context: Context, pass: Pass): Slot
   const kept = new Set<string>()
   const again: NodeView[] = []
   const failed: NodeView[] = []
-  for (const hostname of new Set(state.plan.status.applying)) {
+  // SUC's running Jobs count, whether or not it has stored their nodes in `applying` yet.
+  const adopted = (state.memory.adopt ?? []).filter((hostname) => foreignOn(state, hostname, context, pass) !== undefined)
+  for (const hostname of new Set([...state.plan.status.applying, ...adopted])) {
     const same = context.cluster.byHostname.get(hostname) ?? []
     const node = same.find((candidate) => workOn(candidate, state.key) !== undefined) ?? same[0]
     const verdict = node === undefined ? 'release' : driveSlot(state, node, context, pass)
@@ -223,6 +225,11 @@ function adopt(state: PlanState, node: NodeView, pass: Pass): Verdict {
     return 'keep'
   }
   return state.selected.has(node.name) ? 'again' : 'release'
+}
+
+function foreignOn(state: PlanState, hostname: string, context: Context, pass: Pass): JobView | undefined {
+  const node = context.cluster.byHostname.get(hostname)?.[0]
+  return node === undefined || recordOf(node).work !== undefined ? undefined : foreignJob(state, node, pass)
 }
 
 /** An apply Job of this hash on the node that carries no mark of ours. */

@@ -53,6 +53,40 @@ export function planStatus(input: StatusInput): PlanStatus {
   }
 }
 
+/** Conditions of a Plan that cannot be decoded; undefined = they say so already. */
+export function unreadableStatus(
+  view: { readonly error: string; readonly generation: number; readonly conditions: readonly PlanCondition[] },
+  kstatus: boolean,
+  now: Moment,
+): Partial<PlanStatus> | undefined {
+  const not = (type: string, status: 'True' | 'False', reason: string, message: string): Wanted => ({ type, status, reason, message })
+  const wanted = [
+    not('Validated', 'False', 'Error', view.error),
+    not('Complete', 'False', 'NotReady', 'Plan is not valid and resolved'),
+    ...(kstatus
+      ? [
+          not('Ready', 'False', 'PlanUnreadable', view.error),
+          not('Reconciling', 'False', 'PlanUnreadable', ''),
+          not('Stalled', 'True', 'PlanUnreadable', view.error),
+        ]
+      : []),
+  ]
+  const says = (condition: Wanted) =>
+    view.conditions.some(
+      (c) =>
+        c.type === condition.type &&
+        c.status === condition.status &&
+        (c.reason ?? '') === condition.reason &&
+        (c.message ?? '') === condition.message,
+    )
+  if (wanted.every(says)) return undefined
+  const kept = view.conditions.filter((condition) => !wanted.some((other) => other.type === condition.type))
+  return {
+    conditions: [...kept, ...wanted.map((condition) => dated(condition, view.conditions, now))],
+    observedGeneration: view.generation,
+  }
+}
+
 /** What other programs act on. The rest (messages, counts, nodes) is a mirror and may wait a little. */
 export function significantlyDiffers(a: PlanStatus, b: PlanStatus): boolean {
   const key = (status: PlanStatus) =>

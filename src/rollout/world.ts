@@ -6,7 +6,7 @@ import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import type { Pod, Secret, Taint } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
 import type { RolloutMemory } from '../api/memory.ts'
-import type { Plan, PlanStatus } from '../api/plan.ts'
+import type { Plan, PlanCondition, PlanStatus } from '../api/plan.ts'
 import type { Hold } from '../api/reasons.ts'
 import type { NodeRecord, ParsedRecord, PlanKey } from '../api/record.ts'
 import type { Settings } from '../base/settings.ts'
@@ -104,7 +104,12 @@ export type PlanView =
       readonly uid: string
       readonly resourceVersion: string
       readonly plan: undefined
+      /** Names the field. */
       readonly error: string
+      readonly generation: number
+      /** What its status says, as far as it can be read. */
+      readonly applying: readonly string[]
+      readonly conditions: readonly PlanCondition[]
     }
 
 type ParsedMemoryOf = { readonly ok: true; readonly memory: RolloutMemory | undefined } | { readonly ok: false; readonly error: string }
@@ -127,8 +132,11 @@ export interface Beat {
   readonly after: number | undefined
 }
 
-export interface Refused {
+/** The answer to the last eviction of a pod. */
+export interface Evicted {
   readonly at: number
+  /** True: taken; the pod is on its way. False: refused, and why. */
+  readonly sent: boolean
   readonly message: string
 }
 
@@ -142,8 +150,8 @@ export interface Observed {
   readonly logs: ReadonlyMap<string, Fresh<string>>
   /** By `<planKey>/<hash>`: the server-side dry run of the apply pod. */
   readonly dryRuns: ReadonlyMap<string, Fresh<true>>
-  /** Evictions that were refused, by pod UID. */
-  readonly evictions: ReadonlyMap<string, Refused>
+  /** Answers to evictions, by pod UID. */
+  readonly evictions: ReadonlyMap<string, Evicted>
   /** Holds found by a check against fresh reads, by node name; shown until the next try. */
   readonly rechecks: ReadonlyMap<string, Hold>
 }
@@ -186,7 +194,7 @@ export type Action =
       readonly do: 'writeStatus'
       readonly plan: Ref
       readonly resourceVersion: string
-      readonly status: PlanStatus
+      readonly status: Partial<PlanStatus>
       readonly confirm: readonly string[]
     }
   | { readonly do: 'annotatePlan'; readonly plan: Ref; readonly resourceVersion: string; readonly memory: RolloutMemory }

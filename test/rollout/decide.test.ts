@@ -118,6 +118,9 @@ describe('claims', () => {
       resourceVersion: '1',
       plan: undefined,
       error: 'spec.upgrade: required',
+      generation: 1,
+      applying: [],
+      conditions: [],
     } satisfies PlanView
     const world = ready(aPlan('p'), { nodes: [aNode('a')] })
     const decision = decide({ ...world, plans: [broken, ...world.plans] })
@@ -241,7 +244,7 @@ describe('the node is the witness', () => {
     const [patch] = actions(decision, 'patchNode')
     expect(patch?.record.past?.[PLAN]?.reason).toBe('NodeLost')
     expect(patch?.unschedulable).toBeUndefined()
-    expect(actions(decision, 'writeStatus').every((action) => action.status.applying.includes('a'))).toBe(true)
+    expect(actions(decision, 'writeStatus').every((action) => action.status.applying?.includes('a'))).toBe(true)
   })
 })
 

@@ -1,8 +1,9 @@
 /** Gates of a whole Plan: asked once a pass. While one holds, no node of the Plan is taken; nodes past the point of no return go on. */
-import { ANNOTATION_ABORT, ANNOTATION_PAUSED } from '../../api/names.ts'
+import { ANNOTATION_ABORT, ANNOTATION_PAUSED, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
 import { isInside, nextOpening, parseWindow } from '../window.ts'
+import type { JobView } from '../world.ts'
 import type { Context, PlanGate } from './gate.ts'
 
 const memoryReadable: PlanGate = ({ memoryError }) =>
@@ -94,6 +95,40 @@ export function openNodes(state: PlanState, { ledger }: Pick<Context, 'ledger'>)
   return open
 }
 
+/** A SUC under another name, or a person, works on this Plan's nodes beside us: two hands on one machine (design §4, one at a time). */
+const nobodyElse: PlanGate = (state, { world, cluster }) => {
+  const other = world.jobs.find((job) => isForeignAndActive(job, state) && !isAdopted(job, state, cluster))
+  if (other === undefined) return undefined
+  return hold(
+    'AnotherController',
+    `Job ${other.namespace}/${other.name} of this Plan was made by somebody else and is active; stop the other controller, or remove the Job`,
+    {
+      blockedBy: `Job/${other.namespace}/${other.name}`,
+    },
+  )
+}
+
+/** An unfinished apply Job of the Plan that carries no mark of ours. */
+export function isForeignAndActive(job: JobView, state: Pick<PlanState, 'ref' | 'plan'>): boolean {
+  return (
+    job.attempt === undefined &&
+    job.namespace === state.ref.namespace &&
+    job.labels[LABEL_PLAN] === state.plan.metadata.name &&
+    !job.complete &&
+    job.failed === undefined &&
+    !job.suspend &&
+    !job.deleting &&
+    (job.parallelism > 0 || job.active > 0)
+  )
+}
+
+function isAdopted(job: JobView, state: PlanState, cluster: Context['cluster']): boolean {
+  const node = cluster.byName.get(job.labels[LABEL_NODE] ?? '')
+  if (node === undefined) return true
+  if (state.memory.adopt?.includes(node.hostname ?? node.name) === true) return true
+  return node.record?.ok === true && node.record.record.work?.jobUID === job.uid
+}
+
 const reasonGiven = (value: string) => (value === '' || value === 'true' ? '' : ` (${value})`)
 
 export const PLAN_GATES: readonly PlanGate[] = [
@@ -107,6 +142,7 @@ export const PLAN_GATES: readonly PlanGate[] = [
   someConcurrency,
   inWindow,
   planBefore,
+  nobodyElse,
 ]
 
 /** Gates of the Plan that are asked again before the point of no return. */
