@@ -10,6 +10,15 @@ describe('modelOf', () => {
     expect(model.nodes.map((row) => row.name)).toEqual(['z', 'a', 'b'])
   })
 
+  test('Plans stand in the order of their nodes', () => {
+    const model = modelOf(
+      [plan('agent-plan', {}), plan('other', {}), plan('server-plan', {})],
+      [node('a', 'agent'), node('s', 'server')],
+      planOf,
+    )
+    expect(model.plans.map((row) => row.name)).toEqual(['server-plan', 'agent-plan', 'other'])
+  })
+
   test('takes phase, since and what a node waits for from nodeStatuses', () => {
     const status = {
       nodeStatuses: [{ name: 'a', phase: 'Draining', since: '2026-01-01T00:00:10Z', message: 'Pod x, PodDisruptionBudget y' }],

@@ -39,6 +39,14 @@ describe('frame', () => {
     ])
   })
 
+  test('what a node under way waits for is never lost for want of room', () => {
+    const lines = frame(model, 0, now, { width: 80, color: false })
+    expect(lines).toContain('agent-1: PodDisruptionBudget default/ledger allows none')
+    expect(frame(model, 0, now, plain).join('')).not.toContain('agent-1: ')
+    const narrow = frame(model, 0, now, { width: 40, color: false })
+    expect(narrow.slice(-3, -1).join(' ')).toBe('agent-1: PodDisruptionBudget default/ledger allows none')
+  })
+
   test('without colour there is no escape sequence; with colour there is', () => {
     expect(frame(model, 0, now, plain).join('')).not.toContain(ESCAPE)
     expect(frame(model, 0, now, { ...plain, color: true }).join('')).toContain(ESCAPE)

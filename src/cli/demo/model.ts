@@ -59,7 +59,7 @@ export function modelOf(plans: readonly JsonObject[], nodes: readonly JsonObject
   const done = rows.filter((row) => row.phase === 'Done').length
   return {
     nodes: rows,
-    plans: [...views].map(([name, view]) => planRow(name, view, rows)),
+    plans: [...views].map(([name, view]) => planRow(name, view, rows)).toSorted((a, b) => firstOf(a, rows) - firstOf(b, rows)),
     done,
     complete: rows.length > 0 && done === rows.length && [...views.values()].every((view) => view.complete),
     failed: rows.filter((row) => row.phase === 'Failed').map((row) => row.name),
@@ -160,6 +160,12 @@ function planRow(name: string, view: PlanView, rows: readonly NodeRow[]): PlanRo
     complete: view.complete,
     note: view.complete ? '' : view.note,
   }
+}
+
+/** Place of the Plan's first node: Plans stand in the order of their nodes. */
+function firstOf(plan: PlanRow, rows: readonly NodeRow[]): number {
+  const index = rows.findIndex((row) => row.plan === plan.name)
+  return index < 0 ? rows.length : index
 }
 
 function byRoleAndName(a: NodeRow, b: NodeRow): number {

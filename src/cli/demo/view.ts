@@ -22,14 +22,14 @@ export function frame(model: Model, elapsedMs: number, nowMs: number, look: Look
     row.waitsFor,
   ])
   const widths = HEADER.map((title, column) => Math.max(title.length, ...cells.map((cell) => cell[column]!.length)))
-  const line = (cell: readonly string[]) =>
-    cut(
-      cell
-        .map((value, column) => value.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-      look.width,
-    )
+  const whole = (cell: readonly string[]) =>
+    cell
+      .map((value, column) => value.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd()
+  const line = (cell: readonly string[]) => cut(whole(cell), look.width)
+  // What a node under way waits for is the news: it is said in full below where the line has no room for it.
+  const cutShort = model.nodes.filter((row, index) => row.phase !== 'Pending' && whole(cells[index]!).length > look.width)
   return [
     ...model.plans.map((plan) =>
       cut(
@@ -41,6 +41,7 @@ export function frame(model: Model, elapsedMs: number, nowMs: number, look: Look
     paint(line(HEADER), 'bold', look),
     ...model.nodes.map((row, index) => paint(line(cells[index]!), styleOf(row), look)),
     '',
+    ...cutShort.flatMap((row) => wrap(`${row.name}: ${row.waitsFor}`, look.width)),
     progressBar(model, elapsedMs, look),
   ]
 }
@@ -110,8 +111,26 @@ function paint(text: string, style: Style, look: Look): string {
   return look.color && text !== '' ? `\u001b[${STYLE[style]}m${text}\u001b[0m` : text
 }
 
-/** One line, no wider than `width`. Control characters could move the cursor, so they become spaces. */
+/** At most three lines, broken between words where there are any. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (let rest = clean(text); rest !== ''; ) {
+    if (lines.length === 2) return [...lines, cut(rest, width)]
+    const space = rest.length > width ? rest.lastIndexOf(' ', width) : rest.length
+    const end = space > 0 ? space : width
+    lines.push(rest.slice(0, end))
+    rest = rest.slice(end).trimStart()
+  }
+  return lines
+}
+
+/** No wider than `width`. */
 function cut(raw: string, width: number): string {
-  const text = raw.replace(/\p{Cc}/gu, ' ')
+  const text = clean(raw)
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
+}
+
+/** Control characters could move the cursor, so they become spaces. */
+function clean(text: string): string {
+  return text.replace(/\p{Cc}/gu, ' ')
 }
