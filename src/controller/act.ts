@@ -9,6 +9,7 @@ import { ApiError, isConflict, isNotFound } from '../kube/client/api-error.ts'
 import { type Backoff, createBackoff } from '../kube/client/backoff.ts'
 import type { Client } from '../kube/client/client.ts'
 import type { EventRecorder } from '../kube/client/events.ts'
+import type { Store } from '../kube/client/store.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { Action, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
@@ -68,11 +69,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         ? { spec: { unschedulable: action.unschedulable ? true : null } }
         : {}),
     }
-    const node = await client.mergePatch(`/api/v1/nodes/${action.node}`, patch, {
-      fieldManager: FIELD_MANAGER,
-      timeoutMs: WRITE_TIMEOUT_MS,
-    })
-    caches.nodes.wrote(node)
+    const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
+    await keep(caches.nodes, () => client.mergePatch(`/api/v1/nodes/${action.node}`, patch, options))
   }
 
   async function writeStatus(action: Extract<Action, { do: 'writeStatus' }>): Promise<void> {
@@ -85,7 +83,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     const path = `${PLAN_PATH_PREFIX}/namespaces/${plan.namespace}/plans/${plan.name}/status`
     const patch = { metadata: { uid: plan.uid, resourceVersion: action.resourceVersion }, status }
     const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
-    caches.plans.wrote(await client.mergePatch(path, patch, options))
+    await keep(caches.plans, () => client.mergePatch(path, patch, options))
     if (claimed.length === 0) return
     const { holds, resourceVersion } = await confirm.claims(key, hash, claimed)
     for (const [index, node] of claimed.entries()) {
@@ -99,7 +97,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     const withdrawn = new Set(claimed.filter((node) => holds.has(node.name)).map((node) => node.hostname ?? node.name))
     metrics.claimWithdrawn()
     const applying = (status.applying ?? []).filter((hostname) => !withdrawn.has(hostname))
-    caches.plans.wrote(await client.mergePatch(path, { metadata: { uid: plan.uid, resourceVersion }, status: { applying } }, options))
+    const withdrawal = { metadata: { uid: plan.uid, resourceVersion }, status: { applying } }
+    await keep(caches.plans, () => client.mergePatch(path, withdrawal, options))
     throw new Held([...holds.values()][0]?.message ?? '')
   }
 
@@ -107,12 +106,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
   const podPath = (pod: { namespace: string; name: string }) => `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`
 
   async function patchJob(job: { namespace: string; name: string; uid: string }, spec: object): Promise<void> {
-    caches.jobs.wrote(
-      await client.mergePatch(
-        jobPath(job),
-        { metadata: { uid: job.uid }, spec },
-        { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS },
-      ),
+    await keep(caches.jobs, () =>
+      client.mergePatch(jobPath(job), { metadata: { uid: job.uid }, spec }, { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }),
     )
   }
 
@@ -157,8 +152,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
             annotations: { [ANNOTATION_MEMORY]: formatMemory(action.memory) },
           },
         }
-        caches.plans.wrote(
-          await client.mergePatch(`${PLAN_PATH_PREFIX}/namespaces/${action.plan.namespace}/plans/${action.plan.name}`, patch, {
+        await keep(caches.plans, () =>
+          client.mergePatch(`${PLAN_PATH_PREFIX}/namespaces/${action.plan.namespace}/plans/${action.plan.name}`, patch, {
             fieldManager: FIELD_MANAGER,
             timeoutMs: WRITE_TIMEOUT_MS,
           }),
@@ -169,8 +164,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       case 'labelNode':
         return patchNode(action)
       case 'createPod':
-        caches.pods.wrote(
-          await client.create(`/api/v1/namespaces/${action.pod.metadata?.namespace ?? ''}/pods`, action.pod, {
+        await keep(caches.pods, () =>
+          client.create(`/api/v1/namespaces/${action.pod.metadata?.namespace ?? ''}/pods`, action.pod, {
             timeoutMs: WRITE_TIMEOUT_MS,
           }),
         )
@@ -192,8 +187,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       case 'evict':
         return evict(action)
       case 'createJob':
-        caches.jobs.wrote(
-          await client.create(`/apis/batch/v1/namespaces/${action.job.metadata?.namespace ?? ''}/jobs`, action.job, {
+        await keep(caches.jobs, () =>
+          client.create(`/apis/batch/v1/namespaces/${action.job.metadata?.namespace ?? ''}/jobs`, action.job, {
             timeoutMs: WRITE_TIMEOUT_MS,
           }),
         )
@@ -296,6 +291,12 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     },
     idle: () => (busy.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
   }
+}
+
+/** Shows the answer to a write at once, as the cache would show it later. */
+async function keep<T>(cache: Store<T>, write: () => Promise<JsonObject>): Promise<void> {
+  const { lists } = cache
+  cache.wrote(await write(), lists)
 }
 
 async function ignoringGone(work: () => Promise<void>): Promise<void> {

@@ -11,7 +11,7 @@ import { isObject } from './api-error.ts'
 const OVERLAY_MS = 600_000
 /** A delete that did not happen after all must come to light soon: the name may be wanted again. */
 const DELETED_MS = 30_000
-/** Longest time between a write and its answer. A list that came between may hold a newer version, which the answer must not hide for long. */
+/** A list that came between a write and its answer may hold a newer version, which the answer must not hide for long. */
 const ANSWER_MS = 30_000
 /** Versions lately delivered by the watch, so that an answer that arrives after them hides nothing. */
 const RECENT_VERSIONS = 2_048
@@ -56,11 +56,14 @@ export interface Store<T> extends Cache<T> {
   apply(event: { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: JsonObject }): void
   /** A sign of life without a change, such as a bookmark. */
   touch(): void
+  /** How many full lists were taken; read it before a write, for `wrote`. */
+  readonly lists: number
   /**
-   * The API server's answer to our own write: shown at once, until the watch delivers exactly that resourceVersion or the object's
-   * deletion, or a list begun later, or 10 min pass. Older events for the key stay hidden meanwhile.
+   * The API server's answer to our own write, and how many lists had been taken when it was sent: shown at once, until the watch delivers exactly that resourceVersion or the object's
+   * deletion, or a list begun later, or 10 min pass (30 s if a list came between). Older events for the
+   * key stay hidden meanwhile.
    */
-  wrote(raw: JsonObject): void
+  wrote(raw: JsonObject, listsBefore: number): void
   /** We deleted this object and it is gone (not merely terminating): hidden at once, on the same terms. */
   wroteDelete(key: string, uid: string): void
 }
@@ -99,7 +102,7 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
   let listed: readonly T[] | undefined
   let writes = 0
   let synced = false
-  let relistedAt = Number.NEGATIVE_INFINITY
+  let lists = 0
   let freshness: number | undefined
 
   const shown = (key: string): T | undefined => (overlays.get(key) ?? base.get(key))?.value
@@ -151,11 +154,9 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
     }
   }
 
-  function lay(entry: Entry<T>): void {
+  function lay(entry: Entry<T>, lasts: number): void {
     writes += 1
-    const now = clock.mono()
-    const lasts = entry.value === undefined ? DELETED_MS : now - relistedAt < ANSWER_MS ? ANSWER_MS : OVERLAY_MS
-    const overlay = { ...entry, write: writes, until: now + lasts }
+    const overlay = { ...entry, write: writes, until: clock.mono() + lasts }
     changing(entry.key, () => overlays.set(entry.key, overlay))
   }
 
@@ -204,7 +205,7 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
         if (overlay.write <= mark || base.get(key)?.version === overlay.version) overlays.delete(key)
       }
       freshness = clock.mono()
-      if (synced) relistedAt = freshness
+      lists += 1
       synced = true
       listed = undefined
       for (const key of new Set([...before.keys(), ...base.keys(), ...hidden.keys()])) {
@@ -226,14 +227,17 @@ export function createStore<T>({ project, same, clock, log }: StoreOptions<T>): 
       freshness = clock.mono()
       expire()
     },
-    wrote(raw) {
+    get lists() {
+      return lists
+    },
+    wrote(raw, listsBefore) {
       const entry = prepare(raw)
       // The watch was faster than the answer, or the write changed nothing: what stands is as new or newer.
       if (base.get(entry.key)?.version === entry.version || recent.has(entry.version)) return
-      lay(entry)
+      lay(entry, listsBefore === lists ? OVERLAY_MS : ANSWER_MS)
     },
     wroteDelete(key, uid) {
-      lay({ key, uid, version: '', value: undefined })
+      lay({ key, uid, version: '', value: undefined }, DELETED_MS)
     },
   }
 }
