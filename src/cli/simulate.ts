@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../base/clock.ts'
+import type { Fields, Log } from '../base/log.ts'
 import { runController } from '../controller/run.ts'
 import { parseSettings } from '../controller/settings.ts'
 import { type Counters, missing, required, sumCounters } from '../simulation/counters.ts'
@@ -20,16 +21,17 @@ const CHECKS = [
   '5 quorum',
   '6 forward only',
   '7 look before cordon',
+  '8 no hot loop',
   '9 never twice',
   '11 it ends',
   '12 nothing left behind',
 ]
-/** Holds that these worlds bring about; the others need policies, unreadable objects or another controller. */
+/** Reasons that a Plan's conditions show in these worlds; the others need policies, unreadable objects or another controller. */
 const HOLDS = [
   'Paused',
   'Aborted',
   'NamespaceHeld',
-  'OutsideWindow',
+  'Waiting',
   'WaitingForPlan',
   'ImageVersionMismatch',
   'ConcurrencyZero',
@@ -43,16 +45,16 @@ const HOLDS = [
   'AheadOfServers',
   'ControlPlaneBusy',
   'EtcdQuorum',
-  'ConcurrencyReached',
-  'PreviousFailure',
   'Pulling',
   'ImageUnavailable',
-  'Preparing',
-  'Draining',
-  'DrainBlocked',
-  'Upgrading',
-  'Verifying',
+  'PodRejected',
+  'BudgetReached',
+  'NodeFailed',
+  'SyncJob',
+  'Complete',
+  'NoMatchingNodes',
 ]
+const SHOWN_PHASES = ['Pending', 'Preflight', 'Draining', 'Upgrading', 'Verifying', 'Soaking', 'Failed']
 
 const USAGE = `Usage: drover simulate [--seeds N] [--seed FIRST] [--jobs N] [--keep-going] [--trace]
   --seeds N       how many worlds (default 300)
@@ -60,6 +62,7 @@ const USAGE = `Usage: drover simulate [--seeds N] [--seed FIRST] [--jobs N] [--k
   --jobs N        how many at once (default 2)
   --keep-going    go on after the first violation
   --trace         one after the other in this process, printing every write and fault
+  --log           with --trace: the controllers' log lines too
   --counters      print all counters`
 
 const controller: ControllerUnderTest = (process, env, signal) => runController(process, parseSettings(env, []).settings, signal)
@@ -84,7 +87,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     else if (outcomes.length % 25 === 0 || outcomes.length === count) say(`${outcomes.length} of ${count} worlds, ${seconds(started)} s`)
     return words !== undefined && !options.keepGoing
   }
-  if (options.trace) for (const seed of seeds) take({ seed, result: await play(seed, say) })
+  if (options.trace) for (const seed of seeds) take({ seed, result: await play(seed, say, options.log) })
   else await playSeeds({ worker: self(), jobs: options.jobs, seeds, limitMs: SEED_LIMIT_MS, clock: systemClock, onOutcome: take })
   return conclude(outcomes, options, seconds(started))
 }
@@ -93,7 +96,7 @@ function conclude(outcomes: readonly SeedOutcome[], options: Options, took: stri
   const failures = outcomes.filter((outcome) => complaint(outcome) !== undefined)
   const results = outcomes.flatMap((outcome) => ('result' in outcome ? [outcome.result] : []))
   const counters = sumCounters(results.map((result) => result.counters))
-  const zeros = missing(counters, required(CHECKS, HOLDS))
+  const zeros = missing(counters, required(CHECKS, HOLDS, SHOWN_PHASES))
   print(counters, options.counters)
   const lacking = outcomes.length >= COVERED_FROM && zeros.length > 0
   if (zeros.length > 0)
@@ -110,7 +113,8 @@ function print(counters: Counters, all: boolean): void {
     ['promises checked', /^check /],
     ['kills', /^kill/],
     ['faults', /^fault /],
-    ['holds seen', /^hold /],
+    ['holds shown', /^hold /],
+    ['phases shown', /^phase /],
     ['rightly not done', /^excused /],
   ] as const
   for (const [title, pattern] of groups) {
@@ -138,8 +142,26 @@ function complaint(outcome: SeedOutcome): string | undefined {
   ].join('\n')
 }
 
-async function play(seed: number, trace?: (line: string) => void): Promise<RunResult> {
-  return runScenario(makeScenario(seed), { controller, ...(trace === undefined ? {} : { trace }) })
+async function play(seed: number, trace?: (line: string) => void, logs = false): Promise<RunResult> {
+  return runScenario(makeScenario(seed), {
+    controller,
+    ...(trace === undefined ? {} : { trace, ...(logs ? { log: lineLog(trace) } : {}) }),
+  })
+}
+
+/** A log that writes into the trace. */
+function lineLog(write: (line: string) => void, with_: Fields = {}): Log {
+  const at = (level: string) => (message: string, fields?: Fields) =>
+    write(
+      `       ${level} ${message} ${JSON.stringify({ ...with_, ...fields }, (_, value: unknown) => (value instanceof Error ? value.message : value))}`,
+    )
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    with: (fields) => lineLog(write, { ...with_, ...fields }),
+  }
 }
 
 async function work(): Promise<number> {
@@ -161,6 +183,7 @@ interface Options {
   readonly jobs: number
   readonly keepGoing: boolean
   readonly trace: boolean
+  readonly log: boolean
   readonly counters: boolean
   readonly worker: boolean
 }
@@ -175,6 +198,7 @@ function parse(argv: readonly string[]): Options | undefined {
         jobs: { type: 'string', default: '2' },
         'keep-going': { type: 'boolean', default: false },
         trace: { type: 'boolean', default: false },
+        log: { type: 'boolean', default: false },
         counters: { type: 'boolean', default: false },
         worker: { type: 'boolean', default: false },
       },
@@ -190,6 +214,7 @@ function parse(argv: readonly string[]): Options | undefined {
       jobs: number('jobs'),
       keepGoing: values['keep-going'],
       trace: values.trace,
+      log: values.log,
       counters: values.counters,
       worker: values.worker,
     }

@@ -10,6 +10,8 @@ export interface Stage {
   readonly sandbox: Sandbox
   readonly scenario: Scenario
   readonly channels: Map<string, ChannelAnswer>
+  /** The end of what people have sent so far: they do one thing after the other. */
+  readonly people: { last: Promise<void> }
   readonly controllers: Pick<Controllers, 'crash' | 'stall' | 'crashAroundWrite'>
   /** Runs `what` after `ms`, or when the calm begins, whichever is first. */
   readonly later: (ms: number, what: () => void) => void
@@ -181,7 +183,7 @@ function planAct(stage: Stage, action: PlanAction): void {
   }
 }
 
-export function createPlan(stage: Pick<Stage, 'sandbox'>, plan: PlanObject): void {
+export function createPlan(stage: Pick<Stage, 'sandbox' | 'people'>, plan: PlanObject): void {
   person(stage, { method: 'POST', path: `/apis/upgrade.cattle.io/v1/namespaces/${NAMESPACE}/plans`, body: plan as unknown as JsonObject })
 }
 
@@ -189,10 +191,13 @@ export function powerOn(machine: Machine): void {
   if (machine.power === 'off') machine.powerOn()
 }
 
-/** A person's request. One that is lost in an outage is sent again every ten seconds: people are stubborn. */
-export function person(stage: Pick<Stage, 'sandbox'>, request: Request): void {
+/**
+ * A person's request, after all their earlier ones. One that is lost in an outage is sent again every ten seconds: people are stubborn. Nobody waits
+ * for it.
+ */
+export function person(stage: Pick<Stage, 'sandbox' | 'people'>, request: Request): void {
   const { sandbox } = stage
-  const send = async () => {
+  stage.people.last = stage.people.last.then(async () => {
     for (let attempt = 0; attempt < 60; attempt += 1) {
       try {
         await sandbox.as('person').send(request, new AbortController().signal)
@@ -201,6 +206,5 @@ export function person(stage: Pick<Stage, 'sandbox'>, request: Request): void {
         await sandbox.clock.sleep(10_000)
       }
     }
-  }
-  void send()
+  })
 }

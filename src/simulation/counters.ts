@@ -41,11 +41,11 @@ const BY_PHASE = [
   'fault outage',
   'fault watchLag',
   'fault watchCut',
+  'fault watchGone',
   'fault watchSilent',
   'kill',
 ]
 const EVENTS = [
-  'fault watchGone',
   'crashController',
   'crashAroundWrite',
   'stallController',
@@ -80,12 +80,13 @@ const EVENTS = [
 ]
 
 /** Everything that a large run must have exercised at least once. */
-export function required(checks: readonly string[], holds: readonly string[]): readonly string[] {
+export function required(checks: readonly string[], holds: readonly string[], phases: readonly string[]): readonly string[] {
   return [
     ...BY_PHASE.flatMap((name) => PHASES.map((phase) => `${name} × ${phase}`)),
     ...EVENTS,
     ...checks.map((promise) => `check ${promise}`),
     ...holds.map((reason) => `hold ${reason}`),
+    ...phases.map((phase) => `phase ${phase}`),
   ]
 }
 

@@ -21,7 +21,7 @@ export function mend(stage: Stage): void {
     })
     if (removed(stage, machine.name)) continue
     powerOn(machine)
-    if (machine.service === 'down') machine.restartService()
+    if (machine.service === 'down' || machine.running !== machine.onDisk) machine.restartService()
   }
   for (const [url, answer] of stage.channels) {
     if (typeof answer === 'string' || 'status' in answer) stage.channels.set(url, scenario.channels[url] ?? answer)

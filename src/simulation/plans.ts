@@ -114,9 +114,9 @@ function plan(d: Dice, name: string, spec: Readonly<Record<string, unknown>>): P
   }
 }
 
-/** Worlds start at midnight UTC. Opens within 90 minutes and stays open for most of the day. */
+/** Worlds start at midnight UTC. Opens within 40 minutes and stays open for most of the day. */
 function openSoon(d: Dice): object {
-  const minutes = d.int(0, 90)
+  const minutes = d.int(0, 40)
   const time = `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`
   return { days: ['su', 'mo', 'tu', 'we', 'th', 'fr', 'sa'], startTime: time, endTime: '23:59', timeZone: 'UTC' }
 }

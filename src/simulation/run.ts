@@ -27,6 +27,8 @@ const QUIET_MS = 20 * MINUTE
 const LONG_QUIET_MS = 110 * MINUTE
 /** Promise 11's bound after the calm. */
 const BOUND_MS = 14 * 60 * MINUTE
+/** Half as often as real kubelets renew their Leases: they would be most of all writes. */
+const HEARTBEAT_MS = 20_000
 const RETRY_EVERY_MS = 15 * MINUTE
 const MAX_RETRIES = 6
 
@@ -63,7 +65,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     seed: scenario.seed,
     faults,
     outside,
-    heartbeatMs: 10_000,
+    heartbeatMs: HEARTBEAT_MS,
     ...(options.log === undefined ? {} : { log: options.log }),
   })
   registerPrograms(sandbox.programs)
@@ -106,6 +108,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     sandbox,
     scenario,
     channels,
+    people: { last: Promise.resolve() },
     controllers,
     later: (ms, what) =>
       at(Math.max(0, Math.min(ms, calmAt - sandbox.clock.mono())), () => {
@@ -149,7 +152,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   }
   at(scenario.calmMs + 2 * MINUTE, operate)
 
-  const opensBy = scenario.plans.some((plan) => plan.spec['window'] !== undefined) ? start + 100 * MINUTE : start
+  const opensBy = scenario.plans.some((plan) => plan.spec['window'] !== undefined) ? start + 45 * MINUTE : start
   const over = () => {
     const now = sandbox.clock.mono()
     if (options.stopAtViolation !== false && judge.violations.length > 0) return true
@@ -217,7 +220,7 @@ function watchHistory(sandbox: Sandbox, judge: Judge, add: (name: string) => voi
     last = write.mono
     phases = undefined
     if (write.ref.resource === 'plans' && write.ref.subresource === 'status')
-      for (const reason of holdsIn(write.after as unknown as SeenPlan | undefined)) add(`hold ${reason}`)
+      for (const shown of shownIn(write.after as unknown as SeenPlan | undefined)) add(shown)
   })
   return {
     lastControllerWrite: () => last,
@@ -229,14 +232,14 @@ function watchHistory(sandbox: Sandbox, judge: Judge, add: (name: string) => voi
   }
 }
 
-/** The reasons that a Plan's conditions and node entries show. */
-function holdsIn(plan: SeenPlan | undefined): readonly string[] {
+/** What a Plan's status shows: the reasons of its conditions, and the phases of its nodes. */
+function shownIn(plan: SeenPlan | undefined): readonly string[] {
   const status = plan?.status as
-    | { conditions?: readonly { reason?: string }[]; nodeStatuses?: readonly { message?: string; reason?: string }[] }
+    | { readonly conditions?: readonly { readonly reason?: string }[]; readonly nodeStatuses?: readonly { readonly phase?: string }[] }
     | undefined
-  const reasons = (status?.conditions ?? []).map((condition) => condition.reason ?? '')
-  const nodes = (status?.nodeStatuses ?? []).map((entry) => entry.reason ?? /^(\w+)/.exec(entry.message ?? '')?.[1] ?? '')
-  return [...new Set([...reasons, ...nodes])].filter((reason) => reason !== '')
+  const reasons = (status?.conditions ?? []).map(({ reason }) => `hold ${reason}`)
+  const phases = (status?.nodeStatuses ?? []).map(({ phase }) => `phase ${phase}`)
+  return [...new Set([...reasons, ...phases])]
 }
 
 /** The release channels of a world. The real protocol: a redirect names the version. */

@@ -1,9 +1,11 @@
 import type { HistoryWrite } from './checkers/fact.ts'
 
-/** One line a write: number, virtual time, who, what, where, and what changed. Heartbeats and Leases are left out. */
+/** One line a write: number, virtual time, who, what, where, and what changed. Leases, and writes that change nothing, are left out. */
 export function traceWrite(write: HistoryWrite): string | undefined {
   const { ref } = write
-  if (ref.resource === 'leases' || ref.resource === 'events') return undefined
+  if (ref.resource === 'leases') return undefined
+  if (ref.resource === 'events')
+    return `${String(write.n).padStart(6)} ${clock(write.mono)} ${write.user} event ${eventText(write.after ?? write.body)} → ${write.status}`
   const object = `${ref.resource}${ref.subresource === undefined ? '' : `/${ref.subresource}`} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name ?? ''}`
   const changes = differences(write.before, write.after)
   if (write.status < 300 && write.before !== undefined && write.after !== undefined && changes.length === 0) return undefined
@@ -14,6 +16,12 @@ export function traceWrite(write: HistoryWrite): string | undefined {
 export function clock(mono: number): string {
   const seconds = mono / 1000
   return `${String(Math.floor(seconds / 3600)).padStart(2, '0')}:${String(Math.floor(seconds / 60) % 60).padStart(2, '0')}:${(seconds % 60).toFixed(3).padStart(6, '0')}`
+}
+
+function eventText(event: unknown): string {
+  const { reason, message, note, regarding, involvedObject } = event as Readonly<Record<string, { name?: string } | string | undefined>>
+  const about = (regarding ?? involvedObject) as { name?: string } | undefined
+  return `${about?.name ?? ''} ${String(reason)}: ${String(message ?? note)}`
 }
 
 const NOISE = /^(metadata\.(resourceVersion|managedFields|generation|creationTimestamp|uid)|status\.conditions\.\d+\.last\w+Time)/

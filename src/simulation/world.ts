@@ -23,7 +23,7 @@ export function makeScenario(seed: number): Scenario {
   const distro = d.pick(['rke2', 'rke2', 'k3s'] as const)
   const machines = makeMachines(d, distro)
   const chaos = d.chance(0.88)
-  const draft: Draft = { seed, distro, machines, calmMs: chaos ? d.int(8, 70) * MINUTE : MINUTE }
+  const draft: Draft = { seed, distro, machines, calmMs: chaos ? d.int(6, 40) * MINUTE : MINUTE }
   const plans: PlanDraft = makePlans(d, draft)
   const workloads = makeWorkloads(d, machines.length)
   return {

@@ -1,6 +1,6 @@
-import type { Checker } from './fact.ts'
+import { type Checker, type HistoryWrite, took, whoIs } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { hostnameOf, recordOf, type SeenNode } from './seen.ts'
+import { hostnameOf, keyOf, recordOf, type SeenNode, type SeenPlan } from './seen.ts'
 import { liveJobs, touchesOf } from './touch.ts'
 
 /**
@@ -9,12 +9,32 @@ import { liveJobs, touchesOf } from './touch.ts'
  */
 export function claimFirst(mirror: Mirror): Checker {
   let checks = 0
+
+  /** A slot is given back only when the record shows no live work of that Plan any more. */
+  function releases(write: HistoryWrite): readonly string[] {
+    const before = write.before as SeenPlan | undefined
+    const after = write.after as SeenPlan | undefined
+    if (write.ref.resource !== 'plans' || before === undefined || after === undefined || !took(write) || whoIs(write.user) !== 'drover')
+      return []
+    const kept = new Set(after.status?.applying ?? [])
+    const broken: string[] = []
+    for (const hostname of before.status?.applying ?? []) {
+      if (kept.has(hostname)) continue
+      checks += 1
+      const node = mirror.nodeByHostname(hostname)
+      const work = recordOf(node)?.work
+      const live = work?.planUID === after.metadata.uid && recordOf(node)?.nodeUID === node?.metadata.uid
+      if (live) broken.push(`${keyOf(after.metadata)} gives back the slot of ${hostname}, whose record shows live work`)
+    }
+    return broken
+  }
+
   return {
     promise: '2 claim first',
     checks: () => checks,
     see(fact) {
       if (fact.kind !== 'write') return []
-      const broken: string[] = []
+      const broken: string[] = [...releases(fact.write)]
       for (const touch of touchesOf(fact.write, mirror)) {
         if (!touch.starts) continue
         checks += 1

@@ -44,6 +44,8 @@ export type Excuse =
   | 'dependency'
   | 'quorum'
   | 'otherPlan'
+  | 'drain'
+  | 'slots'
 
 /** Plans of the controller's namespace that still exist. */
 export function plansOf(mirror: Mirror, truth: Truth): readonly SeenPlan[] {
@@ -113,7 +115,8 @@ export function nodeExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth
   if (isDisruptive(plan) && isCordoned(node) && story.cordon?.by !== 'drover') return 'foreignCordon'
   const work = recordOf(node)?.work
   if (work !== undefined && work.plan !== keyOf(plan.metadata)) return 'otherPlan'
-  return versionExcuse(node, plan, mirror) ?? quorumExcuse(node, plan, mirror, truth)
+  if (drainImpossible(node, plan, mirror)) return 'drain'
+  return versionExcuse(node, plan, mirror) ?? quorumExcuse(node, plan, mirror, truth) ?? slotsExcuse(plan, mirror)
 }
 
 function versionExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror): Excuse | undefined {
@@ -128,6 +131,24 @@ function versionExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror): Excuse |
     return target.minor > from.minor + 1 || skips ? 'minorSkip' : undefined
   }
   return servers.some((server) => (readVersion(kubeletOf(server))?.rank ?? target.rank) < target.rank) ? 'aboveServer' : undefined
+}
+
+/** DaemonSet pods on the node, and a drain that may neither evict nor ignore them: a person has to decide. */
+export function drainImpossible(node: SeenNode, plan: SeenPlan, mirror: Mirror): boolean {
+  if (plan.spec.drain?.ignoreDaemonSets !== false) return false
+  return [...mirror.pods.values()].some(
+    (pod) => pod.spec?.nodeName === node.metadata.name && pod.metadata.ownerReferences?.some(({ kind }) => kind === 'DaemonSet') === true,
+  )
+}
+
+/** All slots are taken by nodes whose drain is impossible. */
+function slotsExcuse(plan: SeenPlan, mirror: Mirror): Excuse | undefined {
+  const applying = plan.status?.applying ?? []
+  const stuck = applying.filter((hostname) => {
+    const holder = mirror.nodeByHostname(hostname)
+    return holder !== undefined && drainImpossible(holder, plan, mirror)
+  })
+  return stuck.length > 0 && applying.length >= (plan.spec.concurrency ?? 0) ? 'slots' : undefined
 }
 
 function quorumExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {

@@ -8,6 +8,7 @@ import { limits } from './limits.ts'
 import { lookBeforeCordon } from './look-before-cordon.ts'
 import { createMirror, type Mirror } from './mirror.ts'
 import { neverTwice } from './never-twice.ts'
+import { noHotLoop } from './no-hot-loop.ts'
 import { nothingLeft } from './nothing-left.ts'
 import { onlyOurCordons } from './only-our-cordons.ts'
 import { quorum } from './quorum.ts'
@@ -34,6 +35,7 @@ export function createJudge(truth: Truth): Judge {
     quorum(mirror),
     forwardOnly(mirror),
     lookBeforeCordon(mirror),
+    noHotLoop(),
     neverTwice(mirror),
     itEnds(mirror, truth, excused),
     nothingLeft(mirror, truth),

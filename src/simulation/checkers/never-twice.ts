@@ -1,15 +1,17 @@
-import { type Checker, type HistoryWrite, took } from './fact.ts'
+import { type Checker, type HistoryWrite, took, whoIs } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { recordOf, type SeenNode, type SeenPod } from './seen.ts'
+import { recordOf, type SeenJob, type SeenNode, type SeenPod } from './seen.ts'
 import { placeOf, touchesOf } from './touch.ts'
 
 /**
  * Promise 9. Whatever dies: for one node, one Plan and one hash, pods of one apply Job run, unless the Plan's inputs (spec, hash, retry) changed in
- * between; and a node is not cordoned a second time for them, unless something outside happened in between that could be the cause.
+ * between or a person deleted that Job; and a node is not cordoned a second time for them, unless something outside happened in between that could be the cause.
  */
 export function neverTwice(mirror: Mirror): Checker {
   /** By node, Plan and hash: the last apply Job that ran a pod there. */
   const runs = new Map<string, { readonly job: string; readonly n: number }>()
+  /** UIDs of Jobs that a person deleted: what they did to the node is unknown, and the person asked for it. */
+  const deletedByHand = new Set<string>()
   const cordons = new Map<string, number>()
   let lastOutside = 0
   let seen = 0
@@ -30,7 +32,7 @@ export function neverTwice(mirror: Mirror): Checker {
     if (before?.job === owner.uid) return []
     runs.set(key, { job: owner.uid, n: write.n })
     checks += 1
-    if (before === undefined || mirror.plan(place.plan).inputChanged > before.n) return []
+    if (before === undefined || mirror.plan(place.plan).inputChanged > before.n || deletedByHand.has(before.job)) return []
     return [`${place.node} runs a second Job of ${place.plan} for hash ${hash}; the first ran at write ${before.n}`]
   }
 
@@ -54,6 +56,9 @@ export function neverTwice(mirror: Mirror): Checker {
       if (fact.kind !== 'write') return []
       seen = fact.write.n
       if (!took(fact.write)) return []
+      if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'delete' && whoIs(fact.write.user) === 'person') {
+        deletedByHand.add((fact.write.before as SeenJob | undefined)?.metadata.uid ?? '')
+      }
       if (fact.write.ref.resource === 'pods') return judgeRun(fact.write)
       return touchesOf(fact.write, mirror).some((touch) => touch.what === 'cordon') ? judgeCordon(fact.write) : []
     },

@@ -1,7 +1,7 @@
-import { isDone, type Truth } from './excuses.ts'
+import { drainImpossible, isDone, selectedBy, type Truth } from './excuses.ts'
 import type { Checker } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { isLive, keyOf, recordOf } from './seen.ts'
+import { isLive, keyOf, recordOf, type SeenPod } from './seen.ts'
 import { placeOf } from './touch.ts'
 
 /**
@@ -22,6 +22,7 @@ export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
         const record = recordOf(node)
         if (node === undefined) broken.push(`${key} holds a slot for ${hostname}, which is gone`)
         else if (isDone(node, plan)) broken.push(`${key} holds a slot for ${hostname}, which is done`)
+        else if (drainImpossible(node, plan, mirror)) continue
         else if (record?.work === undefined && record?.past?.[key]?.result !== 'Failed' && truth.well(node.metadata.name))
           broken.push(`${key} holds a slot for ${hostname}, where nothing goes on`)
       }
@@ -43,10 +44,16 @@ export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
     return broken
   }
 
+  /** Images pulled ahead for a Plan that a person has to help first are of use then. */
+  function waitsForPerson(pod: SeenPod): boolean {
+    const plan = mirror.plans.get(`${pod.metadata.namespace}/${pod.metadata.labels?.['drover.io/plan']}`)
+    return plan !== undefined && selectedBy(plan, mirror).some((node) => drainImpossible(node, plan, mirror))
+  }
+
   function things(): readonly string[] {
     const broken: string[] = []
     for (const pod of mirror.pods.values()) {
-      if (pod.metadata.labels?.['drover.io/role'] !== 'pull') continue
+      if (pod.metadata.labels?.['drover.io/role'] !== 'pull' || waitsForPerson(pod)) continue
       checks += 1
       if (truth.well(pod.spec?.nodeName ?? '')) broken.push(`pull pod ${pod.metadata.name} was left on ${pod.spec?.nodeName}`)
     }

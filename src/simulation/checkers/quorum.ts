@@ -1,3 +1,4 @@
+import { isDisruptive } from './excuses.ts'
 import type { Checker } from './fact.ts'
 import type { Mirror } from './mirror.ts'
 import { isCordoned, isEtcd, recordOf, type SeenNode } from './seen.ts'
@@ -18,13 +19,20 @@ const SILENT_MS = 60_000
 export function quorum(mirror: Mirror): Checker {
   let checks = 0
 
+  /** Held down by us: cordoned, or a disruptive Plan past its point of no return. */
   function ours(member: SeenNode): boolean {
-    const story = mirror.node(member.metadata.uid)
-    if (isCordoned(member) && story.cordon?.by === 'drover') return true
-    return (
-      recordOf(member)?.work?.startedAt !== undefined ||
-      liveJobs(member.metadata.name, mirror).some(({ job }) => job.metadata.labels?.['drover.io/role'] === undefined)
+    if (isCordoned(member) && mirror.node(member.metadata.uid).cordon?.by === 'drover') return true
+    const work = recordOf(member)?.work
+    if (work?.startedAt !== undefined && disrupts(work.plan)) return true
+    return liveJobs(member.metadata.name, mirror).some(
+      ({ job, plan }) => job.metadata.labels?.['drover.io/role'] === undefined && disrupts(plan),
     )
+  }
+
+  /** A Plan that is gone is taken for the worst. */
+  function disrupts(key: string): boolean {
+    const plan = mirror.plans.get(key)
+    return plan === undefined || isDisruptive(plan)
   }
 
   function down(member: SeenNode, mono: number, graceMs: number): string | undefined {
@@ -49,13 +57,7 @@ export function quorum(mirror: Mirror): Checker {
       for (const touch of touchesOf(fact.write, mirror)) {
         if (touch.what !== 'cordon' && touch.what !== 'begin' && touch.what !== 'run') continue
         const node = mirror.nodes.get(touch.node)
-        const plan = touch.plan === undefined ? undefined : mirror.plans.get(touch.plan)
-        const disruptive =
-          plan === undefined ||
-          plan.spec.cordon === true ||
-          plan.spec.drain !== undefined ||
-          /(rke2|k3s)-upgrade/.test(plan.spec.upgrade.image)
-        if (node === undefined || !isEtcd(node) || !disruptive) continue
+        if (node === undefined || !isEtcd(node) || !disrupts(touch.plan ?? '')) continue
         checks += 1
         const others = [...mirror.nodes.values()].filter((other) => isEtcd(other) && other.metadata.uid !== node.metadata.uid)
         const total = others.length + 1

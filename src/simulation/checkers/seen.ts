@@ -44,7 +44,7 @@ export interface SeenPlan {
     readonly version?: string
     readonly channel?: string
     readonly cordon?: boolean
-    readonly drain?: object
+    readonly drain?: { readonly ignoreDaemonSets?: boolean }
     readonly prepare?: { readonly image: string; readonly args?: readonly string[] }
     readonly upgrade: { readonly image: string }
     readonly nodeSelector?: Selector

@@ -67,6 +67,14 @@ describe('promise 2', () => {
     expect(s.said).toHaveLength(1)
   })
 
+  test('a slot is not given back while the record shows live work', () => {
+    const s = begun()
+    s.claim('p', ['a'])
+    s.patchNode('a', { unschedulable: true, record: { ...working('p'), nodeUID: 'uid-a' } })
+    s.claim('p', [])
+    expect(s.said).toEqual(['system-upgrade/p gives back the slot of a, whose record shows live work'])
+  })
+
   test('a second Plan on a busy node is caught, by record and by Job', () => {
     const s = begun()
     s.claim('p', ['a'])

@@ -85,6 +85,20 @@ describe('promise 4', () => {
     const s = begun()
     s.patchNode('a', { beat: '1', version: 'v1.33.4+rke2r1' }, 'system:node:a')
     s.patchNode('a', { labels: { 'plan.upgrade.cattle.io/p': 'other' } })
+    expect(s.said).toEqual([])
+    s.see({ kind: 'end', mono: 1, stillWriting: false })
     expect(s.said).toEqual(['label of a as done by system-upgrade/p with hash other, which the Plan never had'])
+  })
+
+  test('a hash that the status shows only later is judged then', () => {
+    const s = story(doneMeansDone)
+    s.node('a')
+    s.plan('p')
+    s.patchNode('a', { labels: { 'plan.upgrade.cattle.io/p': 'later' } })
+    expect(s.said).toEqual([])
+    s.plan('p', {}, { hash: 'later' })
+    expect(s.said).toEqual([
+      'label of a as done by system-upgrade/p: its kubelet was at v1.33.3+rke2r1, and the hash turned out to be for v1.33.4-rke2r1',
+    ])
   })
 })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import { neverTwice } from '../../../src/simulation/checkers/never-twice.ts'
-import { story, working } from './story.ts'
+import { NAMESPACE, story, working } from './story.ts'
 
 function begun() {
   const s = story(neverTwice)
@@ -35,6 +35,16 @@ describe('promise 9', () => {
     s.job('j', { plan: 'p', node: 'a', parallelism: 1, uid: '2' })
     s.pod('j-2', { node: 'a', job: { name: 'j', uid: '2' } })
     expect(s.said).toEqual([])
+  })
+
+  test('a second Job after a person deleted the first is no fault', () => {
+    for (const user of ['person', 'drover-1']) {
+      const s = begun()
+      s.write({ user, verb: 'delete', resource: 'jobs', name: 'j', namespace: NAMESPACE, before: s.mirror.jobs.get(`${NAMESPACE}/j`) })
+      s.job('j', { plan: 'p', node: 'a', parallelism: 1, uid: '2' })
+      s.pod('j-2', { node: 'a', job: { name: 'j', uid: '2' } })
+      expect(s.said).toHaveLength(user === 'person' ? 0 : 1)
+    }
   })
 
   test('a second cordon needs a cause outside', () => {

@@ -80,4 +80,12 @@ describe('promise 5', () => {
     expect(s.said).toEqual([])
     expect(s.checker.checks()).toBe(1)
   })
+
+  test('a member where a Plan works that disrupts nothing is not down', () => {
+    const s = begun(3)
+    s.plan('script', { cordon: false, upgrade: { image: 'registry/script' } })
+    s.patchNode('s2', { record: { ...working('script', { startedAt: 't' }), cordon: undefined as never } })
+    cordon(s, 's1')
+    expect(s.said).toEqual([])
+  })
 })
