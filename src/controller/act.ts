@@ -26,7 +26,7 @@ const WRITE_TIMEOUT_MS = 15_000
 
 export interface Act {
   /** Starts the steps whose subject is free and not backing off; `ended` is called after each. Returns when the next backoff ends. */
-  start(steps: readonly Step[]): number | undefined
+  start(steps: readonly Step[], reconcileID: number): number | undefined
   /** Resolves when nothing is under way. */
   idle(): Promise<void>
 }
@@ -222,13 +222,14 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     events.record({ on, type: action.type, reason: action.reason, message: action.message })
   }
 
-  async function run(step: Step): Promise<void> {
+  async function run(step: Step, reconcileID: number): Promise<void> {
     try {
       for (const action of step.actions) {
         if (!leading()) throw new Held('leadership is lost')
         await perform(action)
       }
       backoffs.delete(step.about)
+      log.info('step done', { reconcileID, about: step.about, actions: step.actions.map((action) => action.do) })
     } catch (error) {
       const before = backoffs.get(step.about)
       const backoff = before?.backoff ?? createBackoff({ baseMs: 1000, maxMs: 60_000, random })
@@ -240,6 +241,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       )
       backoffs.set(step.about, { backoff, until: clock.mono() + wait })
       const fields = {
+        reconcileID,
         about: step.about,
         actions: step.actions.map((action) => action.do),
         error: messageOf(error),
@@ -258,7 +260,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
   }
 
   return {
-    start(steps) {
+    start(steps, reconcileID) {
       const now = clock.mono()
       let next: number | undefined
       for (const [about, { until }] of backoffs) if (until + 600_000 < now) backoffs.delete(about)
@@ -280,12 +282,12 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         if (claims && confirming) continue
         busy.add(step.about)
         if (!claims) {
-          void run(step)
+          void run(step, reconcileID)
           continue
         }
         confirming = true
         busy.add('confirm')
-        void run(step).finally(() => busy.delete('confirm'))
+        void run(step, reconcileID).finally(() => busy.delete('confirm'))
       }
       return next
     },

@@ -58,6 +58,7 @@ export async function runLoop({
   const confirm = createConfirm(client, gather.world)
   const act = createAct({ process, client, caches, memory, events, metrics, confirm, leading, ended: wake })
   const tally = createTally(metrics, clock)
+  let passes = 0
   wake()
   while (!signal.aborted) {
     const key = await queue.next(signal)
@@ -93,7 +94,7 @@ export async function runLoop({
     const decision: Decision = decide(world)
     remember(memory, decision, world.now, world.nodes, world.pods)
     tally(decision)
-    const due = [decision.lookAt, gather.fetch(decision.needs), act.start(decision.steps)].filter((at) => at !== undefined)
+    const due = [decision.lookAt, gather.fetch(decision.needs), act.start(decision.steps, ++passes)].filter((at) => at !== undefined)
     if (due.length > 0) queue.addAfter(PASS, Math.max(1, Math.min(...due) - clock.mono()))
   }
 }

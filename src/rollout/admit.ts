@@ -16,8 +16,12 @@ import type { NodeView, PodView } from './world.ts'
 
 /** Nodes whose image is pulled ahead of their turn, beyond the free slots. */
 const MAX_AHEAD = 5
-/** Pull pods that cannot pull are kept, up to this many a Plan, so that they go on when the image appears. */
+/** Nodes that try to pull in vain, of a Plan, before no further node tries. Their pods stay, so that they go on when the image appears. */
 const MAX_FAILED_PULLS = 5
+/** A pull pod that ended without pulling (evicted, refused by its kubelet) is made again after so long. */
+const PULL_RETRY_MS = 30_000
+/** Orders remembered at once; each is of one Plan and hash. */
+const MAX_ORDERS = 32
 /** Held candidates that are reported by name; the rest are only counted. */
 const MAX_REPORTED = 50
 const MAX_FOUND_DONE_A_PASS = 20
@@ -32,7 +36,8 @@ export interface Admission {
   readonly held: number
 }
 
-const orders = new WeakMap<PlanState['plan'], Map<string, string>>()
+/** Hashes of the nodes' order, by Plan and hash: a memo, not state. */
+const orders = new Map<string, Map<string, string>>()
 
 export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[], context: Context, pass: Pass): Admission {
   const { ledger } = context
@@ -65,37 +70,27 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
     const wanted = pullPod({ plan: state.plan, latestVersion: state.version, latestHash: state.hash, node, settings: pass.world.settings })
     const name = wanted.metadata?.name ?? ''
     const pod = pods.get(name)
-    const stuck =
-      pod !== undefined && !pod.pulled && pod.waiting !== undefined && pod.waiting.reason.startsWith('ErrImage')
-        ? pod.waiting
-        : pod?.waiting?.reason.startsWith('ImagePull')
-          ? pod.waiting
-          : undefined
-    if (stuck !== undefined) {
-      if (broken++ < MAX_FAILED_PULLS) pulls.add(name)
-      report(
-        node,
-        hold(
-          'ImageUnavailable',
-          `node ${node.name} cannot pull ${wanted.spec?.containers[0]?.image ?? 'the image'}: ${stuck.reason}: ${stuck.message}`,
-        ),
-      )
+    const image = wanted.spec?.containers[0]?.image ?? 'the image'
+    const trouble = pod === undefined ? undefined : pullTrouble(pod, pass)
+    if (trouble !== undefined) {
+      broken++
+      if (!trouble.again) pulls.add(name)
+      report(node, hold('ImageUnavailable', `node ${node.name} cannot pull ${image}: ${trouble.message}`))
+      continue
+    }
+    if (pod === undefined && broken >= MAX_FAILED_PULLS) {
+      report(node, hold('ImageUnavailable', `${broken} nodes cannot pull ${image}; no further node tries until one can`))
       continue
     }
     pulls.add(name)
     toPull--
     if (pod === undefined) pass.step(`pull ${name}`, [{ do: 'createPod', pod: wanted }])
-    if (pod?.pulled !== true || !dryRun(state, node, pass)) {
-      if (pod?.pulled !== true)
-        report(
-          node,
-          hold(
-            'Pulling',
-            `the upgrade image is being pulled on node ${node.name}${pod?.waiting === undefined ? '' : `: ${pod.waiting.reason} ${pod.waiting.message}`}`,
-          ),
-        )
+    if (pod?.pulled !== true) {
+      const detail = pod?.waiting === undefined ? '' : `: ${pod.waiting.reason} ${pod.waiting.message}`
+      report(node, hold('Pulling', `the upgrade image is being pulled on node ${node.name}${detail}`))
       continue
     }
+    if (!dryRun(state, node, pass)) continue
     if (free <= 0) {
       report(node, hold('ConcurrencyReached', `all ${state.plan.spec.concurrency ?? 0} slots are taken`))
       continue
@@ -116,10 +111,26 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
     if (cordonedByOthers(node)) last.push(node)
     else rest.push(node)
   }
-  let cache = orders.get(state.plan)
-  if (cache === undefined) orders.set(state.plan, (cache = new Map()))
+  const memo = `${state.ref.uid}/${state.hash}`
+  let cache = orders.get(memo)
+  if (cache === undefined) {
+    if (orders.size >= MAX_ORDERS) orders.clear()
+    orders.set(memo, (cache = new Map()))
+  }
   const order = (nodes: NodeView[]) => (state.hash === '' ? nodes : candidateOrder(state.ref.uid, state.hash, nodes, cache))
   return [...slots.again, ...order(rest), ...order(last)]
+}
+
+/** Why a pull pod does not pull; `again` = it has ended and is to be made anew. */
+function pullTrouble(pod: PodView, pass: Pass): { readonly message: string; readonly again: boolean } | undefined {
+  if (pod.pulled) return undefined
+  const { waiting } = pod
+  if (waiting !== undefined && /^(ErrImage|ImagePull|InvalidImage|ErrImageNeverPull)/.test(waiting.reason))
+    return { message: `${waiting.reason}: ${waiting.message}`, again: false }
+  if (pod.phase !== 'Failed' && pod.phase !== 'Succeeded') return undefined
+  const retry = pass.fact(`pull ended ${pod.uid}`).mono + PULL_RETRY_MS
+  pass.lookAt(retry)
+  return { message: `its pull pod ended (${pod.phase}) before the image was there`, again: pass.now.mono >= retry }
 }
 
 /** Already at the target, without an older label of the Plan: Done without disruption (design §4.9). True = nothing else is to be done. */
