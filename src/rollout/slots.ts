@@ -75,13 +75,14 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
   }
   if (state.hash !== '' && node.labels[state.label] === state.hash) return 'release'
   const past = recordOf(node).past?.[state.key]
-  if (past !== undefined) {
-    if (past.hash !== state.hash || !state.selected.has(node.name)) return state.hash === '' ? 'failed' : 'release'
+  const selected = state.selected.has(node.name)
+  if (past?.hash === state.hash && selected) {
     const verdict = driveFailed(state, node, past, pass)
     return verdict === 'again' && admitted(state, node, context, pass) ? 'keep' : verdict
   }
-  if (pass.world.confirmed.has(claimKey(state, node)) && state.selected.has(node.name))
-    return admitted(state, node, context, pass) ? 'keep' : 'release'
+  if (selected && pass.world.confirmed.has(claimKey(state, node))) return admitted(state, node, context, pass) ? 'keep' : 'release'
+  // A failure of another hash holds nothing; while the hash is not known it may be this one.
+  if (past !== undefined) return state.hash === '' ? 'failed' : 'release'
   if (state.memory.adopt?.includes(node.hostname ?? '') === true) return adopt(state, node, pass)
   return 'release'
 }

@@ -283,6 +283,12 @@ describe('failures are remembered', () => {
     expect(claimed(ready(again, { nodes: [seen] }))).toEqual([])
   })
 
+  test("a failure of another hash stands in nobody's way once the claim is confirmed", () => {
+    const old = aNode('a', { record: aRecord('a', { past: { [PLAN]: { ...outcome, hash: 'other' } } }) })
+    const world = { ...ready(view, { nodes: [old] }), confirmed: new Set([`uid-p/${hashOf(view)}/uid-a`]) }
+    expect(actions(decide(world), 'patchNode').map((patch) => patch.record.work?.attempt)).toEqual([1])
+  })
+
   test('an edit of the spec re-arms it', () => {
     expect(claimed(ready(aPlan('p', {}, { status: { applying: ['a'] }, generation: 2 }), { nodes: [node] }))).toEqual(['a'])
   })
