@@ -95,3 +95,10 @@ function anchorsOf(page: string): string[] {
       .replaceAll(' ', '-'),
   )
 }
+
+test('the image that the README tells kustomize to replace is the one in the manifests', () => {
+  const replaced = /^images:\n {2}- name: (\S+)$/m.exec(read('README.md'))?.[1]
+  const deployed = /^ +image: ([^:\s]+):\S+$/m.exec(read('manifests/deployment.yaml'))?.[1]
+  expect(deployed).toBeDefined()
+  expect(replaced).toBe(deployed)
+})
