@@ -1,6 +1,6 @@
 /** Failures: found out, remembered, never repeated unasked, and never made worse (design §4.6–4.8). */
 import { describe, expect } from '@jest/globals'
-import { agents, MINUTE, NEW, OLD, SECOND, story, type Story } from './story.ts'
+import { agents, blocked, MINUTE, NEW, OLD, SECOND, story, type Story } from './story.ts'
 
 const failed = (s: Story, plan = 'agents') => /JobFailed/.test(s.condition(plan, 'Complete'))
 /** The one node that the Plan has taken first. */
@@ -162,6 +162,27 @@ describe('a release that never comes up', () => {
   })
 })
 
+describe('a machine that dies under a Plan that is no Kubernetes upgrade', () => {
+  story('is NodeLost; its Job is stopped, so that switching it on again runs nothing', {}, async (s) => {
+    s.sandbox.programs.set('os-patch', async (_pod, _machine, io) => {
+      await io.clock.sleep(5 * MINUTE)
+      return 0
+    })
+    await s.begin()
+    await s.apply(agents({ upgrade: { image: 'os-patch' }, version: 'v1.2.3', jobActiveDeadlineSecs: 0 }))
+    await s.until('a patch runs', () => s.applying().some((name) => s.runs(name) > 0))
+    const node = first(s)
+    s.sandbox.machines.get(node)!.powerOff()
+    await s.until('the node is lost', () => /NodeLost/.test(s.condition('agents', 'Complete')), 18 * MINUTE)
+    s.sandbox.machines.get(node)!.powerOn()
+    await s.wait(60 * MINUTE)
+    expect(s.runs(node)).toBe(1)
+    expect(s.label(node)).toBeUndefined()
+    expect(s.applying()).toEqual([node])
+    expect(s.cordoned(node)).toBe(true)
+  })
+})
+
 describe('what looks like a failure and is none', () => {
   story('the first pod of a good upgrade dies with containerd: no failure, one attempt', {}, async (s) => {
     await s.begin()
@@ -181,11 +202,22 @@ describe('what looks like a failure and is none', () => {
     }
   })
 
+  story('even where the Job has no second try, the node speaks before the Job is believed', {}, async (s) => {
+    await s.begin('drover-1', { SYSTEM_UPGRADE_JOB_BACKOFF_LIMIT: '0' })
+    await s.apply(agents({ concurrency: 3 }))
+    await s.until('all is done', () => s.complete('agents'))
+    const over = s.sandbox.history.filter(
+      (write) => write.ref.resource === 'jobs' && JSON.stringify(write.after?.['status'] ?? {}).includes('BackoffLimitExceeded'),
+    )
+    expect(over.length).toBeGreaterThan(0)
+    expect(s.events('JobFailed')).toEqual([])
+  })
+
   story('a Job that is Complete while the old kubelet runs on is VersionMismatch, never done', {}, async (s) => {
     s.sandbox.machines.get('agent-1')!.trouble.dieAfterReplace = 1
     await s.begin()
     await s.apply(agents({ nodeSelector: { matchLabels: { 'kubernetes.io/hostname': 'agent-1' } } }))
-    await s.until('judged', () => failed(s), 60 * MINUTE)
+    await s.until('judged', () => failed(s), 18 * MINUTE)
     expect(s.record('agent-1').past?.['system-upgrade/agents']?.reason).toBe('VersionMismatch')
     expect(s.label('agent-1')).toBeUndefined()
     expect(s.cordoned('agent-1')).toBe(true)
@@ -215,7 +247,7 @@ describe('an upgrade image that is missing', () => {
 })
 
 describe('drain.timeout', () => {
-  story('a drain that does not end in time fails the node and gives it back uncordoned', { cluster: { ...withWorkload() } }, async (s) => {
+  story('a drain that does not end in time fails the node and gives it back uncordoned', { cluster: blocked }, async (s) => {
     await s.begin()
     await s.apply(agents({ cordon: false, drain: { force: true, timeout: '2m' } }))
     await s.until('judged', () => failed(s), 30 * MINUTE)
@@ -228,17 +260,6 @@ describe('drain.timeout', () => {
     expect(s.applying()).toEqual([node])
   })
 })
-
-/** Three pods, one on each agent, of which none may go. */
-function withWorkload() {
-  return {
-    servers: 1,
-    agents: 3,
-    machine: (spec: { role: string }) =>
-      (spec.role === 'server' ? { ...spec, version: NEW, taints: [{ key: 'cp', effect: 'NoSchedule' }] } : spec) as never,
-    workloads: [{ name: 'web', replicas: 3, minAvailable: 3, spread: true }],
-  }
-}
 
 async function restart(s: Story): Promise<void> {
   s.crash()

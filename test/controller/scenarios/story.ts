@@ -80,6 +80,14 @@ export const agentsOnly: StandardClusterOptions = {
   machine: (spec) => (spec.role === 'server' ? { ...spec, version: NEW } : spec),
 }
 
+/** As `agentsOnly`, with three pods, one on each agent, of which a PodDisruptionBudget lets none go. */
+export const blocked: StandardClusterOptions = {
+  servers: 1,
+  agents: 3,
+  machine: (spec) => (spec.role === 'server' ? { ...spec, version: NEW, taints: [{ key: 'cp', effect: 'NoSchedule' }] } : spec),
+  workloads: [{ name: 'web', replicas: 3, minAvailable: 3, spread: true }],
+}
+
 export function story(name: string, options: StoryOptions, tell: (story: Story) => Promise<void>): void {
   test(name, async () => {
     const world = await createWorld({
@@ -198,8 +206,9 @@ function storyOf(world: World): Story {
           (match.since === undefined || write.mono >= match.since),
       ),
     runs: (node) =>
-      (sandbox.machines.get(node)?.timeline ?? []).filter((event) => event.what === 'programStart' && !event.detail.includes('prepare'))
-        .length,
+      (sandbox.machines.get(node)?.timeline ?? []).filter(
+        (event) => event.what === 'programStart' && /^rancher\/(rke2|k3s)-upgrade (?!prepare)|^os-patch /.test(event.detail),
+      ).length,
     cordons: (node) =>
       sandbox.history.filter(
         (write) =>
@@ -214,7 +223,9 @@ function storyOf(world: World): Story {
     annotateNode: (node, annotations) => world.patch(`/api/v1/nodes/${node}`, { metadata: { annotations } }),
     setCordon: (node, unschedulable) => world.patch(`/api/v1/nodes/${node}`, { spec: { unschedulable: unschedulable ? true : null } }),
     async remove(path) {
-      const response = await sandbox.finish(admin.send({ method: 'DELETE', path }, new AbortController().signal))
+      const response = await sandbox.finish(
+        admin.send({ method: 'DELETE', path, query: { propagationPolicy: 'Background' } }, new AbortController().signal),
+      )
       if (response.status >= 300) throw new Error(`DELETE ${path}: ${response.status}`)
     },
   }
