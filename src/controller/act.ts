@@ -21,6 +21,11 @@ const STEPS = 32
 /** After a conflict the cache only needs to catch up. */
 const CONFLICT_RETRY_MS = 250
 const HELD_RETRY_MS = 10_000
+/** A step that succeeded and is asked for again unchanged waits this long, twice as long each time. */
+const REPEAT_MS = 500
+const REPEAT_MAX_MS = 60_000
+/** What is known of a subject that has been quiet for so long is forgotten. */
+const FORGET_MS = 600_000
 /** Below the time between the renew deadline and the Lease's duration: a write cannot outlive our leadership by much. */
 const WRITE_TIMEOUT_MS = 15_000
 
@@ -53,6 +58,7 @@ export interface ActOptions {
 export function createAct({ process, client, caches, memory, events, metrics, confirm, leading, ended }: ActOptions): Act {
   const { clock, log, random } = process
   const busy = new Set<string>()
+  const repeats = new Map<string, { readonly signature: string; readonly count: number; readonly at: number }>()
   const backoffs = new Map<string, { backoff: Backoff; until: number }>()
   let idle: (() => void)[] = []
 
@@ -112,10 +118,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
   }
 
   async function removeJob(job: { namespace: string; name: string; uid: string }): Promise<void> {
-    await ignoringGone(async () => {
-      await client.delete(jobPath(job), { uid: job.uid, propagationPolicy: 'Background', timeoutMs: WRITE_TIMEOUT_MS })
-      caches.jobs.wroteDelete(`${job.namespace}/${job.name}`, job.uid)
-    })
+    await ignoringGone(() => client.delete(jobPath(job), { uid: job.uid, propagationPolicy: 'Background', timeoutMs: WRITE_TIMEOUT_MS }))
+    caches.jobs.wroteDelete(`${job.namespace}/${job.name}`, job.uid)
   }
 
   async function evict(action: Extract<Action, { do: 'evict' }>): Promise<void> {
@@ -172,14 +176,10 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         return
       case 'deletePod': {
         const { pod, graceSeconds } = action
-        await ignoringGone(async () => {
-          const answer = await client.delete<JsonObject>(podPath(pod), {
-            uid: pod.uid,
-            timeoutMs: WRITE_TIMEOUT_MS,
-            ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }),
-          })
-          if (graceSeconds === 0 || answer['kind'] === 'Status') caches.pods.wroteDelete(`${pod.namespace}/${pod.name}`, pod.uid)
-        })
+        const grace = graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }
+        await ignoringGone(() => client.delete(podPath(pod), { uid: pod.uid, timeoutMs: WRITE_TIMEOUT_MS, ...grace }))
+        // Gone at once, now or before.
+        if (graceSeconds === 0) caches.pods.wroteDelete(`${pod.namespace}/${pod.name}`, pod.uid)
         memory.evictions.set(pod.uid, { at: clock.mono(), message: '', sent: true })
         for (const node of memory.drains.keys()) memory.expired.add(`drain ${node}`)
         return
@@ -229,6 +229,9 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         await perform(action)
       }
       backoffs.delete(step.about)
+      const signature = signatureOf(step)
+      const before = repeats.get(step.about)
+      repeats.set(step.about, { signature, count: before?.signature === signature ? before.count + 1 : 0, at: clock.mono() })
       log.info('step done', { reconcileID, about: step.about, actions: step.actions.map((action) => action.do) })
     } catch (error) {
       const before = backoffs.get(step.about)
@@ -263,7 +266,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     start(steps, reconcileID) {
       const now = clock.mono()
       let next: number | undefined
-      for (const [about, { until }] of backoffs) if (until + 600_000 < now) backoffs.delete(about)
+      for (const [about, { until }] of backoffs) if (until + FORGET_MS < now) backoffs.delete(about)
+      for (const [about, { at }] of repeats) if (at + FORGET_MS < now) repeats.delete(about)
       let confirming = busy.has('confirm')
       for (const step of steps) {
         if (busy.has(step.about) || busy.size >= STEPS || !leading()) continue
@@ -276,6 +280,15 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         if (until > now) {
           if (next === undefined || until < next) next = until
           continue
+        }
+        // The very same step again: the world does not show yet, or never will, what it did. Asking faster would not help.
+        const last = repeats.get(step.about)
+        if (last !== undefined && last.signature === signatureOf(step)) {
+          const again = last.at + Math.min(REPEAT_MAX_MS, REPEAT_MS * 2 ** Math.min(last.count, 10))
+          if (again > now) {
+            if (next === undefined || again < next) next = again
+            continue
+          }
         }
         // Claims of several Plans one after the other: each must see the other's.
         const claims = step.actions.some((action) => action.do === 'writeStatus' && action.confirm.length > 0)
@@ -295,13 +308,15 @@ export function createAct({ process, client, caches, memory, events, metrics, co
   }
 }
 
+const signatureOf = (step: Step): string => JSON.stringify(step.actions)
+
 /** Shows the answer to a write at once, as the cache would show it later. */
 async function keep<T>(cache: Store<T>, write: () => Promise<JsonObject>): Promise<void> {
   const { lists } = cache
   cache.wrote(await write(), lists)
 }
 
-async function ignoringGone(work: () => Promise<void>): Promise<void> {
+async function ignoringGone(work: () => Promise<unknown>): Promise<void> {
   try {
     await work()
   } catch (error) {

@@ -14,8 +14,8 @@ import { recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
 import type { NodeView, PodView } from './world.ts'
 
-/** Nodes whose image is pulled ahead of their turn, beyond the free slots. */
-const MAX_AHEAD = 5
+/** Nodes whose image is pulled ahead of their turn, beyond the free slots: as many as may come free at once, up to this. */
+const MAX_AHEAD = 50
 /** Nodes that try to pull in vain, of a Plan, before no further node tries. Their pods stay, so that they go on when the image appears. */
 const MAX_FAILED_PULLS = 5
 /** A pull pod that ended without pulling (evicted, refused by its kubelet) is made again after so long. */

@@ -65,8 +65,26 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
     if (givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', `node is at ${node.kubeletVersion} but not Ready (${node.ready})`))
   }
-  if (running.some((pod) => pod.phase === 'Running' && !pod.deleting) && unfinished)
+  if (!changedVersion(work) && !beatSince(node, pass, watchedSince)) {
+    if (givenUp(started, pass, `${key} unproven`)) return
+    return report(started, pass, 'Verifying', hold('Verifying', 'waiting for a fresh heartbeat of the node'))
+  }
+  // minReady counts from when it was first proven, with no pod running; a later pod of the Job, which finds nothing to do, does not begin it anew.
+  const provenKey = `${key} proven`
+  if (running.length > 0 && !pass.world.since.has(provenKey)) {
+    if (stopOverdue(started, pass, unfinished) || givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', `pod ${running[0]?.name} of the apply Job still runs`))
+  }
+  const ready = pass.fact(provenKey).mono + settings.verify.minReadyMs
+  if (now.mono < ready) {
+    pass.lookAt(ready)
+    const message = `Ready at ${node.kubeletVersion}; it must stay so for ${settings.verify.minReadyMs / 1000} s`
+    return report(started, pass, 'Verifying', hold('Verifying', message, { retryAt: now.wall + ready - now.mono }))
+  }
+  if (running.some((pod) => pod.phase === 'Running' && !pod.deleting) && unfinished) {
+    if (stopOverdue(started, pass, unfinished)) return
+    return report(started, pass, 'Verifying', hold('Verifying', `pod ${running[0]?.name} of the apply Job still runs`))
+  }
   if (unfinished && !job.suspend) {
     // Proven already: the pod that the Job would start next has nothing to do.
     pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job) }])
@@ -76,23 +94,6 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
     if (givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', 'waiting for the last pod of the apply Job to end'))
   }
-  if (!changedVersion(work) && !beatSince(node, pass, watchedSince)) {
-    if (givenUp(started, pass, `${key} unproven`)) return
-    return report(started, pass, 'Verifying', hold('Verifying', 'waiting for a fresh heartbeat of the node'))
-  }
-  const since = pass.fact(`${key} proven`).mono
-  const ready = since + settings.verify.minReadyMs
-  if (now.mono < ready) {
-    pass.lookAt(ready)
-    return report(
-      started,
-      pass,
-      'Verifying',
-      hold('Verifying', `Ready at ${node.kubeletVersion}; it must stay so for ${settings.verify.minReadyMs / 1000} s`, {
-        retryAt: now.wall + ready - now.mono,
-      }),
-    )
-  }
   if (work.delaySeconds !== undefined && work.delaySeconds > 0) {
     beginSoak(pass, node, work)
     return report(started, pass, 'Soaking')
@@ -100,6 +101,21 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
   finish(pass, node, work)
   report(started, pass, 'Done')
 }
+
+/** A pod that runs beyond the Job's deadline on a node that is at the target is stopped with its Job. */
+function stopOverdue(started: Started, pass: Pass, unfinished: boolean): boolean {
+  const { node, job } = started
+  const deadline = deadlineOf(started)
+  if (pass.now.wall < deadline) pass.lookAt(pass.now.mono + deadline - pass.now.wall)
+  if (pass.now.wall < deadline || !unfinished || job === undefined || job.suspend) return false
+  pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job) }])
+  report(started, pass, 'Verifying', hold('Verifying', 'the apply Job has run beyond its deadline; it is stopped'))
+  return true
+}
+
+/** Wall-clock time at which the Job must be over. */
+const deadlineOf = ({ work, job }: Started): number =>
+  Date.parse(work.startedAt) + (job?.deadlineSeconds ?? DEFAULT_DEADLINE_SECONDS) * 1000
 
 function soak(started: Started, pass: Pass): void {
   const { node, work } = started
@@ -184,7 +200,7 @@ function givenUp(started: Started, pass: Pass, key: string): boolean {
   const ended = job === undefined || job.complete || job.failed !== undefined || job.suspend
   const endedSince = ended ? pass.fact(`${key} ended`).mono : undefined
   const silentSince = node.ready === 'Unknown' ? pass.fact(`${key} silent`).mono : undefined
-  const deadline = Date.parse(work.startedAt) + (job?.deadlineSeconds ?? DEFAULT_DEADLINE_SECONDS) * 1000
+  const deadline = deadlineOf(started)
   const verdict = (reason: 'JobFailed' | 'NodeLost' | 'NodeNotReady' | 'VersionMismatch', message: string): boolean => {
     if (!withLog(started, pass, reason, message, !ran)) return true
     report(started, pass, 'Failed')

@@ -16,7 +16,12 @@ import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
 import { differs, planStatus, significantlyDiffers, unreadableStatus } from './status.ts'
 import { recordOf } from './verdict.ts'
+import type { PlanStatus } from '../api/plan.ts'
 import type { Action, Decision, World } from './world.ts'
+
+/** From this concurrency on, slots that change gather: a tenth of them, or all after this long. */
+const SLOTS_PER_BATCH = 10
+const BATCH_MS = 2_000
 
 export function decide(world: World): Decision {
   const pass = createPass(world)
@@ -153,12 +158,9 @@ function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass)
   }
   const stalled = stalledBy(report, pass)
   const status = planStatus({ state, applying, report, tally, failure: failures[0], stalled, kstatus: world.settings.kstatus, now })
-  const old = state.plan.status
-  if (!significantlyDiffers(old, status) && claims.length === 0) {
-    if (!differs(old, status)) return
-    const due = pass.fact(`mirror ${state.key}`).mono + world.settings.statusDelayMs
-    if (now.mono < due) return pass.lookAt(due)
-  }
+  const due = writeDue(state, status, claims, pass)
+  if (due === undefined) return
+  if (now.mono < due) return pass.lookAt(due)
   const actions: Action[] = [
     {
       do: 'writeStatus',
@@ -170,6 +172,27 @@ function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass)
     ...statusEvents(state, status),
   ]
   pass.step(`plan ${state.key}`, actions)
+}
+
+/**
+ * Monotonic time at which the status is to be written; undefined = it says all already. What others act on is written at once, a mirror
+ * after a while. With many slots, those that come free and are taken again gather for a moment, so that one write and one confirming read
+ * serve several.
+ */
+function writeDue(state: PlanState, status: PlanStatus, claims: readonly string[], pass: Pass): number | undefined {
+  const old = state.plan.status
+  const { settings } = pass.world
+  if (significantlyDiffers({ ...old, applying: [] }, { ...status, applying: [] })) return pass.now.mono
+  const released = old.applying.filter((hostname) => !status.applying.includes(hostname)).length
+  if (released > 0 || claims.length > 0) {
+    const enough = Math.max(1, Math.floor((state.plan.spec.concurrency ?? 0) / SLOTS_PER_BATCH))
+    return Math.max(released, claims.length) >= enough ? pass.now.mono : pass.fact(`batch ${state.key}`).mono + BATCH_MS
+  }
+  return significantlyDiffers(old, status)
+    ? pass.now.mono
+    : differs(old, status)
+      ? pass.fact(`mirror ${state.key}`).mono + settings.statusDelayMs
+      : undefined
 }
 
 function failureText(node: string, past: { reason: string; message: string } | undefined): string {
