@@ -33,12 +33,15 @@ export function decide(world: World): Decision {
     if (view.plan !== undefined) continue
     pass.planHold(view.key, hold('PlanUnreadable', view.error))
     const status = unreadableStatus(view, world.settings.kstatus, world.now)
+    const told = pass.fact(`unreadable ${view.uid} ${view.error}`).mono !== pass.now.mono
     if (status === undefined) continue
     const on = { namespace: view.namespace, name: view.name, uid: view.uid }
-    pass.step(`plan ${view.key}`, [
-      { do: 'writeStatus', plan: on, resourceVersion: view.resourceVersion, status, confirm: [] },
-      { do: 'event', on: { kind: 'Plan', ...on }, type: 'Warning', reason: 'ValidateFailed', message: view.error },
-    ])
+    pass.step(`plan ${view.key}`, [{ do: 'writeStatus', plan: on, resourceVersion: view.resourceVersion, status, confirm: [] }])
+    // A step of its own: before Kubernetes 1.30 an API server refuses any status of an object that does not fit its schema.
+    if (!told)
+      pass.step(`unreadable ${view.key}`, [
+        { do: 'event', on: { kind: 'Plan', ...on }, type: 'Warning', reason: 'ValidateFailed', message: view.error },
+      ])
   }
   for (const state of context.states.values()) {
     try {
