@@ -19,9 +19,14 @@ export function clock(mono: number): string {
 }
 
 function eventText(event: unknown): string {
-  const { reason, message, note, regarding, involvedObject } = event as Readonly<Record<string, { name?: string } | string | undefined>>
-  const about = (regarding ?? involvedObject) as { name?: string } | undefined
-  return `${about?.name ?? ''} ${String(reason)}: ${String(message ?? note)}`
+  const seen = event as {
+    reason?: string
+    message?: string
+    note?: string
+    regarding?: { name?: string }
+    involvedObject?: { name?: string }
+  }
+  return `${(seen.regarding ?? seen.involvedObject)?.name ?? ''} ${seen.reason}: ${seen.message ?? seen.note}`
 }
 
 const NOISE = /^(metadata\.(resourceVersion|managedFields|generation|creationTimestamp|uid)|status\.conditions\.\d+\.last\w+Time)/

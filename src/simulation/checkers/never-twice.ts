@@ -3,15 +3,19 @@ import type { Mirror } from './mirror.ts'
 import { recordOf, type SeenJob, type SeenNode, type SeenPod } from './seen.ts'
 import { placeOf, touchesOf } from './touch.ts'
 
+const PREFIX = 'plan.upgrade.cattle.io/'
+
 /**
  * Promise 9. Whatever dies: for one node, one Plan and one hash, pods of one apply Job run, unless the Plan's inputs (spec, hash, retry) changed in
- * between or a person deleted that Job; and a node is not cordoned a second time for them, unless something outside happened in between that could be the cause.
+ * between, or a person deleted that Job or took the node's label away; and a node is not cordoned a second time for them, unless something outside happened in between that could be the cause.
  */
 export function neverTwice(mirror: Mirror): Checker {
   /** By node, Plan and hash: the last apply Job that ran a pod there. */
   const runs = new Map<string, { readonly job: string; readonly n: number }>()
   /** UIDs of Jobs that a person deleted: what they did to the node is unknown, and the person asked for it. */
   const deletedByHand = new Set<string>()
+  /** Last write of a person that changed a Plan's label on a node, by node and Plan name: taking it away asks for another run. */
+  const relabelled = new Map<string, number>()
   const cordons = new Map<string, number>()
   let lastOutside = 0
   let seen = 0
@@ -32,7 +36,8 @@ export function neverTwice(mirror: Mirror): Checker {
     if (before?.job === owner.uid) return []
     runs.set(key, { job: owner.uid, n: write.n })
     checks += 1
-    if (before === undefined || mirror.plan(place.plan).inputChanged > before.n || deletedByHand.has(before.job)) return []
+    const asked = Math.max(mirror.plan(place.plan).inputChanged, relabelled.get(`${place.node}|${planName}`) ?? 0)
+    if (before === undefined || asked > before.n || deletedByHand.has(before.job)) return []
     return [`${place.node} runs a second Job of ${place.plan} for hash ${hash}; the first ran at write ${before.n}`]
   }
 
@@ -48,6 +53,15 @@ export function neverTwice(mirror: Mirror): Checker {
     return [`${write.ref.name} is cordoned a second time for ${work.plan} (first at write ${before}) though nothing happened outside`]
   }
 
+  function noteLabels(write: HistoryWrite): void {
+    const before = (write.before as SeenNode | undefined)?.metadata.labels ?? {}
+    const after = (write.after as SeenNode | undefined)?.metadata.labels ?? {}
+    for (const label of new Set([...Object.keys(before), ...Object.keys(after)])) {
+      if (label.startsWith(PREFIX) && before[label] !== after[label])
+        relabelled.set(`${write.ref.name}|${label.slice(PREFIX.length)}`, write.n)
+    }
+  }
+
   return {
     promise: '9 never twice',
     checks: () => checks,
@@ -56,6 +70,7 @@ export function neverTwice(mirror: Mirror): Checker {
       if (fact.kind !== 'write') return []
       seen = fact.write.n
       if (!took(fact.write)) return []
+      if (fact.write.ref.resource === 'nodes' && whoIs(fact.write.user) === 'person') noteLabels(fact.write)
       if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'delete' && whoIs(fact.write.user) === 'person') {
         deletedByHand.add((fact.write.before as SeenJob | undefined)?.metadata.uid ?? '')
       }

@@ -6,7 +6,7 @@ import { liveJobs, touchesOf } from './touch.ts'
 
 /** What a careful controller cannot have known yet, in milliseconds: between its last look (a quorum read) and the write that follows. */
 const LOOKED_AGO_MS = 30_000
-/** At the cordon the members are judged from a watch, which may lag. */
+/** At the cordon the members are judged from a watch, which may lag, and by their conditions alone. */
 const CORDON_LOOKED_AGO_MS = 180_000
 /** A member whose heartbeat did not advance for this long counts as down (design §4.5). */
 const SILENT_MS = 60_000
@@ -35,16 +35,16 @@ export function quorum(mirror: Mirror): Checker {
     return plan === undefined || isDisruptive(plan)
   }
 
-  function down(member: SeenNode, mono: number, graceMs: number): string | undefined {
+  function down(member: SeenNode, mono: number, cordons: boolean): string | undefined {
     const { name, uid } = member.metadata
     const story = mirror.node(uid)
-    const known = mono - graceMs
+    const known = mono - (cordons ? CORDON_LOOKED_AGO_MS : LOOKED_AGO_MS)
     if (ours(member)) return `${name} is being worked on`
     if (isCordoned(member) && (story.cordon?.mono ?? 0) <= known) return `${name} is cordoned`
     if (story.notReadySince !== undefined && story.notReadySince <= known) return `${name} is not Ready`
-    if (story.beat.mono + SILENT_MS <= known) return `${name} is silent`
+    if (!cordons && story.beat.mono + SILENT_MS <= known) return `${name} is silent`
     const etcdDown = mirror.etcdDownSince.get(name)
-    if (etcdDown !== undefined && etcdDown + SILENT_MS <= known) return `etcd on ${name} is down`
+    if (!cordons && etcdDown !== undefined && etcdDown + SILENT_MS <= known) return `etcd on ${name} is down`
     return undefined
   }
 
@@ -61,9 +61,7 @@ export function quorum(mirror: Mirror): Checker {
         checks += 1
         const others = [...mirror.nodes.values()].filter((other) => isEtcd(other) && other.metadata.uid !== node.metadata.uid)
         const total = others.length + 1
-        const causes = others
-          .map((other) => down(other, fact.write.mono, touch.what === 'cordon' ? CORDON_LOOKED_AGO_MS : LOOKED_AGO_MS))
-          .filter((cause) => cause !== undefined)
+        const causes = others.map((other) => down(other, fact.write.mono, touch.what === 'cordon')).filter((cause) => cause !== undefined)
         const needed = total >= 3 ? Math.floor(total / 2) + 1 : total - 1
         if (others.length - causes.length < needed) {
           broken.push(

@@ -47,6 +47,15 @@ describe('promise 9', () => {
     }
   })
 
+  test("a second Job after a person took the node's label away is asked for", () => {
+    const s = begun()
+    s.patchNode('a', { labels: { 'plan.upgrade.cattle.io/p': 'h1' } })
+    s.patchNode('a', { labels: { 'plan.upgrade.cattle.io/p': '' } }, 'person')
+    s.job('j', { plan: 'p', node: 'a', parallelism: 1, uid: '2' })
+    s.pod('j-2', { node: 'a', job: { name: 'j', uid: '2' } })
+    expect(s.said).toEqual([])
+  })
+
   test('a second cordon needs a cause outside', () => {
     const s = begun()
     s.patchNode('a', { unschedulable: true, record: working('p') })
