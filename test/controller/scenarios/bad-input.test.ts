@@ -133,12 +133,9 @@ describe('a bad Plan beside a good one', () => {
     expect(
       s
         .events('ValidateFailed')
-        .map((event) => [event.on, event.type, event.count])
-        .sort(),
-    ).toEqual([
-      ['Plan/bad', 'Warning', 1],
-      ['Plan/worse', 'Warning', 1],
-    ])
+        .map((event) => `${event.on} ${event.type} ${event.count}`)
+        .toSorted(),
+    ).toEqual(['Plan/bad Warning 1', 'Plan/worse Warning 1'])
     expect(s.events('ValidateFailed').find((event) => event.on === 'Plan/bad')?.message).toMatch(/spec\.concurrency/)
     expect(s.events('ValidateFailed').find((event) => event.on === 'Plan/worse')?.message).toMatch(/spec\.upgrade/)
     const before = requests(s)
