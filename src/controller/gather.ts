@@ -17,6 +17,8 @@ import type { Memory } from './memory.ts'
 const FETCHES = 8
 /** A fetch that failed is not tried again sooner. */
 const ERROR_RETRY_MS = 5_000
+/** What lies outside of the cluster, or waits for a person, is asked again ever more seldom, up to this. */
+const MAX_ERROR_RETRY_MS = { channel: 300_000, dryRun: 60_000 }
 const LOG_LINES = '20'
 /** DaemonSets seldom come and go. */
 const DAEMONSET_MAX_AGE_MS = 300_000
@@ -39,7 +41,7 @@ export function createGather(
   const { clock, log } = process
   const limit = pLimit(FETCHES)
   const under = new Set<string>()
-  const askedAt = new Map<string, { at: number; ok: boolean }>()
+  const askedAt = new Map<string, { at: number; failures: number }>()
   const daemonSets = new Map<string, { at: number; exists: boolean }>()
   let clusterID: string | undefined
   caches.plans.subscribe(() => {
@@ -199,9 +201,9 @@ export function createGather(
         const last = askedAt.get(key)
         const gone = need.kind === 'drain' && !memory.drains.has(need.node)
         const due =
-          last === undefined || (gone && last.ok)
+          last === undefined || (gone && last.failures === 0)
             ? now
-            : last.at + (last.ok ? (memory.expired.has(key) ? 0 : need.maxAgeMs) : Math.min(ERROR_RETRY_MS, Math.max(need.maxAgeMs, 1000)))
+            : last.at + (last.failures > 0 ? errorRetryMs(need, last.failures) : memory.expired.has(key) ? 0 : need.maxAgeMs)
         if (due > now) {
           if (Number.isFinite(due) && (next === undefined || due < next)) next = due
           continue
@@ -216,7 +218,7 @@ export function createGather(
           })
           .then((ok) => {
             under.delete(key)
-            askedAt.set(key, { at, ok })
+            askedAt.set(key, { at, failures: ok ? 0 : (last?.failures ?? 0) + 1 })
             fetched()
           })
       }
@@ -227,6 +229,13 @@ export function createGather(
 
 const never = new AbortController().signal
 const heldNamespace = (value: string | undefined) => (value === 'false' ? undefined : value)
+
+/** How long to wait after so many failures in a row. */
+function errorRetryMs(need: Need, failures: number): number {
+  if (need.kind === 'channel' || need.kind === 'dryRun')
+    return Math.min(MAX_ERROR_RETRY_MS[need.kind], ERROR_RETRY_MS * 2 ** (failures - 1))
+  return Math.min(ERROR_RETRY_MS, Math.max(need.maxAgeMs, 1000))
+}
 
 /** What makes two needs the same. */
 export function keyOf(need: Need): string {
