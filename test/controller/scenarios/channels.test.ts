@@ -100,6 +100,10 @@ describe('a channel', () => {
     await s.wait(6 * HOUR)
     expect(versions(s)).toEqual([NEW, NEW, NEW])
     expect(cordons(s)).toEqual([1, 1, 1])
+    // Between two that are newer: neither is agreed on.
+    ch.answer = (n) => release(n % 2 === 0 ? NEWER : 'v1.33.6+rke2r1')
+    await s.wait(6 * HOUR)
+    expect(cordons(s)).toEqual([1, 1, 1])
     // It settles on the newer one, and is believed after a minute of agreement.
     ch.answer = () => release(NEWER)
     await s.until('all is at the newer one', () => versions(s).every((version) => version === NEWER) && s.complete('agents'), 2 * HOUR)
