@@ -18,8 +18,9 @@ LABEL org.opencontainers.image.title="drover" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /drover/package.json /drover/LICENSE /drover/
 COPY --from=build /drover/dist /drover/dist
-ENV NODE_ENV=production
+# One heap for malloc, and a young generation that stays small: Node trades memory for speed that a controller does not need.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 USER 65534:65534
 EXPOSE 8080
 # Without arguments this is the controller.
-ENTRYPOINT ["/nodejs/bin/node", "/drover/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=2", "--max-old-space-size=256", "/drover/dist/main.js"]
