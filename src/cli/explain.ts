@@ -2,6 +2,7 @@
 import { DroverError } from '../base/errors.ts'
 import { lookOnce } from '../controller/explain.ts'
 import type { Hold } from '../api/reasons.ts'
+import { allHolds } from '../rollout/all-holds.ts'
 import type { Decision, World } from '../rollout/world.ts'
 import { CONNECTION_FLAGS, openSession } from './connect.ts'
 
@@ -44,17 +45,20 @@ export function explainNode(name: string, world: World, decision: Decision): str
   const lines = [
     `node ${name}: ${node.kubeletVersion === '' ? 'no version' : node.kubeletVersion}, Ready ${node.ready}${node.unschedulable ? `, cordoned by ${node.cordonOwner ?? 'somebody'}` : ''}`,
   ]
-  for (const [plan, report] of decision.reports) {
-    const own = report.nodes.get(name)
-    const view = world.plans.find((candidate) => candidate.key === plan)
-    const label = node.labels[`plan.upgrade.cattle.io/${plan.slice(plan.indexOf('/') + 1)}`]
-    if (own === undefined && label === undefined) continue
-    if (own === undefined && view?.plan?.status.latestHash === label) {
-      lines.push(`Plan ${plan}: Done (label has hash ${label?.slice(0, 8)})`)
+  for (const { key, name: planName, plan } of world.plans) {
+    const own = decision.reports.get(key)?.nodes.get(name)
+    const label = node.labels[`plan.upgrade.cattle.io/${planName}`]
+    const waiting = own === undefined || own.phase === 'Pending'
+    const stop = waiting ? allHolds(world, key, name) : []
+    if (own === undefined && label === undefined && stop === undefined) continue
+    if (own === undefined && label !== undefined && plan?.status.latestHash === label) {
+      lines.push(`Plan ${key}: Done (label has hash ${label.slice(0, 8)})`)
       continue
     }
-    lines.push(`Plan ${plan}: ${own?.phase ?? 'Pending'}`)
-    lines.push(...[...(own?.phase === 'Pending' || own === undefined ? report.holds : []), ...(own?.holds ?? [])].map(line))
+    lines.push(`Plan ${key}: ${own?.phase ?? (stop === undefined ? 'does not select it' : 'Pending')}`)
+    const said = own?.holds ?? []
+    const more = (stop ?? []).filter((found) => !said.some((other) => other.reason === found.reason))
+    lines.push(...[...said, ...more].map(line))
   }
   if (lines.length === 1) lines.push('no Plan has anything to do with it')
   return lines

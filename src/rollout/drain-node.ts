@@ -101,17 +101,18 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     const answer = world.observed.evictions.get(uid)
     // Taken already: the list that shows it is under way.
     if (answer?.sent === true && now.mono < answer.at + EVICTION_RETRY_MS) continue
-    if (answer?.sent === false) {
-      const entry = blocked.find((candidate) => candidate.pod === pod)
+    const entry = options.disableEviction === true ? undefined : blocked.find((candidate) => candidate.pod === pod)
+    const refused = answer?.sent === false ? answer : undefined
+    if (refused !== undefined || entry !== undefined) {
       const budget = entry?.budgets[0]?.metadata
-      const retryAt = answer.at + (entry === undefined ? EVICTION_RETRY_MS : EVICTION_BLOCKED_RETRY_MS)
+      const retryAt = refused === undefined ? undefined : refused.at + (entry === undefined ? EVICTION_RETRY_MS : EVICTION_BLOCKED_RETRY_MS)
       waits.push(
-        hold('DrainBlocked', `node ${node.name}: ${entry?.message ?? `pod ${podName(pod)} cannot be evicted: ${answer.message}`}`, {
+        hold('DrainBlocked', `node ${node.name}: ${entry?.message ?? `pod ${podName(pod)} cannot be evicted: ${refused?.message}`}`, {
           ...(budget === undefined ? {} : { blockedBy: `PodDisruptionBudget/${budget.namespace ?? ''}/${budget.name ?? ''}` }),
-          retryAt: now.wall + retryAt - now.mono,
+          ...(retryAt === undefined ? {} : { retryAt: now.wall + retryAt - now.mono }),
         }),
       )
-      if (now.mono < retryAt) {
+      if (retryAt !== undefined && now.mono < retryAt) {
         pass.lookAt(retryAt)
         continue
       }

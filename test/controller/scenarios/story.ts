@@ -80,6 +80,9 @@ export const agentsOnly: StandardClusterOptions = {
   machine: (spec) => (spec.role === 'server' ? { ...spec, version: NEW } : spec),
 }
 
+/** Fewer heartbeats, for stories that last for days. */
+export const calm: SandboxOptions = { heartbeatMs: 35_000, nodeLifecycle: { graceMs: 120_000, periodMs: 30_000 } }
+
 /** As `agentsOnly`, with three pods, one on each agent, of which a PodDisruptionBudget lets none go. */
 export const blocked: StandardClusterOptions = {
   servers: 1,
@@ -121,7 +124,7 @@ export const agents = (spec: object = {}, annotations: Record<string, string> = 
 
 export { NEW, OLD }
 
-function storyOf(world: World): Story {
+export function storyOf(world: World): Story {
   const { sandbox } = world
   const admin = sandbox.as('admin')
   const begun: ReturnType<World['controller']>[] = []
