@@ -14,6 +14,8 @@ import type { JobView, NodeView, Phase, PodView, Ref } from './world.ts'
 /** A Job without a deadline of its own is given this long from startedAt (design §4.6). */
 const DEFAULT_DEADLINE_SECONDS = 3600
 const BEAT_POLL_MS = 5000
+/** A pod that succeeded makes its Job complete; the Job controller says so a moment later. */
+const COMPLETES_MS = 5000
 const MAX_ATTEMPTS_AFTER_DELETION = 3
 
 export interface Started {
@@ -84,6 +86,13 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
   if (running.some((pod) => pod.phase === 'Running' && !pod.deleting) && unfinished) {
     if (stopOverdue(started, pass, unfinished)) return
     return report(started, pass, 'Verifying', hold('Verifying', `pod ${running[0]?.name} of the apply Job still runs`))
+  }
+  if (unfinished && !job.suspend && pods.some((pod) => pod.phase === 'Succeeded')) {
+    const until = pass.fact(`${key} completes`).mono + COMPLETES_MS
+    if (now.mono < until) {
+      pass.lookAt(until)
+      return report(started, pass, 'Verifying', hold('Verifying', 'the apply Job is about to be complete'))
+    }
   }
   if (unfinished && !job.suspend) {
     // Proven already: the pod that the Job would start next has nothing to do.

@@ -227,6 +227,17 @@ describe('the node is the witness', () => {
     expect(actions(decision, 'patchNode')).toEqual([])
   })
 
+  test('a pod that has succeeded completes its Job: it is stopped only when that does not come', () => {
+    const pod = aPulled('apply', 'a', { jobUID: 'uid-job', phase: 'Succeeded', labels: {}, ranContainer: true })
+    const world = { ...started({ kubeletVersion: NEW }, { failedPods: 1 }), pods: [pod] }
+    const first = decide(world)
+    expect([...actions(first, 'suspendJob'), ...actions(first, 'patchNode')]).toEqual([])
+    expect(first.lookAt).toBeLessThanOrEqual(NOW.mono + 5000)
+    const since = new Map([...world.since, ...[...first.facts].map((fact) => [fact, world.since.get(fact) ?? NOW] as const)])
+    const later = decide({ ...world, since, now: { wall: NOW.wall + 5000, mono: NOW.mono + 5000 } })
+    expect(actions(later, 'suspendJob').length).toBe(1)
+  })
+
   test('a failed first pod is no failure', () => {
     const decision = decide(started({}, { failedPods: 1 }))
     expect(decision.reports.get(PLAN)?.nodes.get('a')?.phase).toBe('Upgrading')
