@@ -51,11 +51,6 @@ export function keyOf(object: Meta): string {
   return namespace === undefined ? (name ?? '') : `${namespace}/${name ?? ''}`
 }
 
-export function splitKey(key: string): { readonly namespace: string | undefined; readonly name: string } {
-  const slash = key.indexOf('/')
-  return slash < 0 ? { namespace: undefined, name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) }
-}
-
 /** UID of the owner that controls the object. */
 export function controllerOf(object: Meta): { readonly kind: string; readonly name: string; readonly uid: string } | undefined {
   return object.metadata?.ownerReferences?.find((owner) => owner.controller === true)

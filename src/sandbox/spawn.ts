@@ -1,3 +1,4 @@
+import { linkedController } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { TransportError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -178,30 +179,32 @@ function mortalTransport(inner: Transport, life: Life, onWrite: SpawnOptions['on
   }
   async function watch(request: Request, signal: AbortSignal): Promise<WatchResponse> {
     await life.awake()
-    const answer = await life.mortal(inner.watch(request, either(signal, life.gone)))
-    return { ...answer, events: mortalEvents(answer.events, life) }
+    const { controller, unlink } = linkedController(signal, life.gone)
+    const opening = inner.watch(request, controller.signal)
+    // Beside the way to the process: unlinking takes no turn of its own.
+    opening.then((answer) => answer.status !== 200 && unlink(), unlink)
+    const answer = await life.mortal(opening)
+    return { ...answer, events: mortalEvents(answer.events, life, unlink) }
   }
   return { send, watch }
 }
 
-function mortalEvents<T>(events: AsyncIterable<T>, life: Life): AsyncIterable<T> {
+/** `onEnd` is called when no more events come, even if the process does not live to hear it. */
+function mortalEvents<T>(events: AsyncIterable<T>, life: Life, onEnd: () => void): AsyncIterable<T> {
   return {
     [Symbol.asyncIterator]() {
       const inner = events[Symbol.asyncIterator]()
       return {
-        next: () => life.mortal(inner.next()),
-        return: () => (inner.return === undefined ? Promise.resolve({ done: true, value: undefined }) : inner.return()),
+        next() {
+          const step = inner.next()
+          step.then(({ done }) => done === true && onEnd(), onEnd)
+          return life.mortal(step)
+        },
+        return() {
+          onEnd()
+          return inner.return === undefined ? Promise.resolve({ done: true, value: undefined }) : inner.return()
+        },
       }
     },
   }
-}
-
-/** AbortSignal.any, but without the weak references that make its timing depend on the garbage collector. */
-function either(a: AbortSignal, b: AbortSignal): AbortSignal {
-  const both = new AbortController()
-  for (const signal of [a, b]) {
-    if (signal.aborted) both.abort(signal.reason)
-    else signal.addEventListener('abort', () => both.abort(signal.reason), { once: true, signal: both.signal })
-  }
-  return both.signal
 }

@@ -1,3 +1,4 @@
+import { linkedController } from '../base/abort.ts'
 import type { Client } from './client.ts'
 import { type Kind, keyOf, type Meta, pathOf, type Stored } from './kinds.ts'
 import { after, pause } from './timers.ts'
@@ -102,10 +103,8 @@ export function watchCache<T extends Meta>(client: Client, kind: Kind, options: 
 
   /** Returns the version to go on from; undefined = list again. */
   async function watch(from: string): Promise<string | undefined> {
-    const stop = new AbortController()
-    const forward = () => stop.abort()
-    client.signal.addEventListener('abort', forward)
-    const cancel = after(client.clock, (WATCH_SECONDS + 30) * 1000, forward)
+    const { controller: stop, unlink } = linkedController(client.signal)
+    const cancel = after(client.clock, (WATCH_SECONDS + 30) * 1000, () => stop.abort())
     let at = from
     try {
       const response = await client.transport.watch(
@@ -135,7 +134,7 @@ export function watchCache<T extends Meta>(client: Client, kind: Kind, options: 
       await pause(client.clock, 200 + client.random() * 800, client.signal)
     } finally {
       cancel()
-      client.signal.removeEventListener('abort', forward)
+      unlink()
     }
     return at
   }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, test } from '@jest/globals'
 import { TransportError } from '../../src/base/errors.ts'
 import type { Process } from '../../src/base/process.ts'
@@ -116,6 +117,44 @@ describe('spawn', () => {
     // Only the 30-minute end of the watch would be left to wait for.
     expect(await clock.run({ limitMs: 1_000_000 })).toBe('idle')
     expect(events).toEqual([])
+  })
+
+  test('a watch that is over, however it ended, leaves no listener on the signal it was opened with', async () => {
+    const { clock, faults, spawn } = world()
+    const left: Record<string, number> = {}
+    const watcher = spawn(
+      async (process, signal) => {
+        const open = (query: Record<string, string> = {}) =>
+          process.transport.watch({ method: 'GET', path: '/api/v1/nodes', query: { watch: 'true', ...query } }, signal)
+        const count = (when: string) => (left[when] = getEventListeners(signal, 'abort').length)
+
+        const closing = await open({ timeoutSeconds: '1' })
+        count('open')
+        for await (const _ of closing.events);
+        count('closed by the server')
+        faults.once('throttled')
+        expect((await open()).status).toBe(429)
+        count('refused')
+        faults.once('resetBefore')
+        await expect(open()).rejects.toThrow(TransportError)
+        count('never opened')
+        await createNode(process, 'a', signal)
+        for await (const _ of (await open()).events) break
+        count('left by its reader')
+        const breaking = await open()
+        faults.once('watchCut')
+        await createNode(process, 'b', signal)
+        const reading = async () => {
+          for await (const _ of breaking.events);
+        }
+        await expect(reading()).rejects.toThrow(TransportError)
+        count('broken')
+      },
+      { name: 'watcher' },
+    )
+    await clock.run({ limitMs: 600_000 })
+    expect(await watcher.done).toBe('finished')
+    expect(left).toEqual({ open: 1, 'closed by the server': 0, refused: 0, 'never opened': 0, 'left by its reader': 0, broken: 0 })
   })
 
   test('stop aborts the signal; the name is the user, and skew is of the wall clock', async () => {

@@ -2,7 +2,7 @@ import http from 'node:http'
 import https from 'node:https'
 import type { Clock } from '../../base/clock.ts'
 import { messageOf, TransportError } from '../../base/errors.ts'
-import { linkedController } from './abort.ts'
+import { linkedController } from '../../base/abort.ts'
 
 export interface Exchange {
   readonly url: URL

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { linkedController, whenAborted } from './abort.ts'
+import { linkedController, whenAborted } from '../../base/abort.ts'
 import { exponential } from './backoff.ts'
 
 export interface QueueOptions {
