@@ -1,7 +1,7 @@
+import { linkedController } from '../../base/abort.ts'
 import { messageOf, TransportError } from '../../base/errors.ts'
 import type { Json, JsonObject } from '../../base/json.ts'
 import type { Process } from '../../base/process.ts'
-import { linkedController } from '../../base/abort.ts'
 import { ApiError, isGone, isObject } from './api-error.ts'
 import { createBackoff } from './backoff.ts'
 import type { Client } from './client.ts'
