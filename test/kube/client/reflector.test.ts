@@ -130,7 +130,7 @@ describe('reflector', () => {
     expect(rig.names()).toEqual(['a=5', 'c=3'])
     expect(rig.store.synced).toBe(true)
     expect(rig.lists).toHaveLength(1)
-    expect(rig.lists[0]?.query.get('limit')).toBe('100')
+    expect(rig.lists[0]?.query.get('limit')).toBe('25')
     expect(rig.watches[0]?.query.get('resourceVersion')).toBe('10')
     expect(rig.watches[0]?.query.get('labelSelector')).toBe('mine')
     expect(rig.server.connections()).toBeLessThanOrEqual(2)
