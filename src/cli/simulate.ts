@@ -12,6 +12,8 @@ import { makeScenario } from '../simulation/world.ts'
 
 /** A run of at least so many seeds must have exercised everything. */
 const COVERED_FROM = 300
+/** Broken promises shown of one seed. */
+const MOST_LINES = 6
 const SEED_LIMIT_MS = 180_000
 const CHECKS = [
   '1 limits',
@@ -134,12 +136,11 @@ function print(counters: Counters, all: boolean): void {
 function complaint(outcome: SeedOutcome): string | undefined {
   const again = `  replay: npm run simulate -- --seed ${outcome.seed} --seeds 1 --trace`
   if ('broken' in outcome) return `seed ${outcome.seed}: ${outcome.broken}\n${again}`
-  if (outcome.result.violations.length === 0) return undefined
-  return [
-    `seed ${outcome.seed} breaks a promise:`,
-    ...outcome.result.violations.map((violation) => `  promise ${violation.promise}, write ${violation.write}: ${violation.message}`),
-    again,
-  ].join('\n')
+  const { violations } = outcome.result
+  if (violations.length === 0) return undefined
+  const lines = violations.slice(0, MOST_LINES).map(({ promise, write, message }) => `  promise ${promise}, write ${write}: ${message}`)
+  const more = violations.length > MOST_LINES ? [`  and ${violations.length - MOST_LINES} more`] : []
+  return [`seed ${outcome.seed} breaks a promise:`, ...lines, ...more, again].join('\n')
 }
 
 async function play(seed: number, trace?: (line: string) => void, logs = false): Promise<RunResult> {

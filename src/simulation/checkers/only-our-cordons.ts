@@ -19,7 +19,7 @@ export function onlyOurCordons(mirror: Mirror): Checker {
     const now = recordOf(after)
     if (isCordoned(before) && !isCordoned(after)) {
       checks += 1
-      const adopted = old?.cordon?.adopted === true && owner === 'suc'
+      const adopted = old?.cordon?.adopted !== undefined && owner === 'suc'
       if (owner !== 'drover' && !adopted) return [`uncordon of ${name}, which was cordoned by ${owner ?? 'somebody before the rollout'}`]
       if (old?.cordon === undefined) return [`uncordon of ${name}, whose record names no cordon`]
       return []
@@ -30,7 +30,7 @@ export function onlyOurCordons(mirror: Mirror): Checker {
     }
     if (now?.cordon !== undefined && old?.cordon === undefined && isCordoned(before)) {
       checks += 1
-      const right = now.cordon.adopted === true ? owner === 'suc' : owner === 'drover'
+      const right = now.cordon.adopted !== undefined ? owner === 'suc' : owner === 'drover'
       return right ? [] : [`the record of ${name} (${hostnameOf(after)}) claims a cordon set by ${owner ?? 'somebody before the rollout'}`]
     }
     return []

@@ -88,7 +88,7 @@ export interface SeenJob {
 /** The node record as design §3 lays it down. */
 export interface SeenRecord {
   readonly nodeUID?: string
-  readonly cordon?: { readonly plan?: string; readonly adopted?: boolean }
+  readonly cordon?: { readonly plan?: string; readonly adopted?: unknown }
   readonly work?: {
     readonly plan: string
     readonly planUID?: string
