@@ -21,6 +21,8 @@ const STEPS = 32
 /** After a conflict the cache only needs to catch up. */
 const CONFLICT_RETRY_MS = 250
 const HELD_RETRY_MS = 10_000
+/** Busy while claims of any Plan are confirmed. */
+const CONFIRMING = 'confirm'
 /** A step that succeeded and is asked for again unchanged waits this long, twice as long each time. */
 const REPEAT_MS = 500
 const REPEAT_MAX_MS = 60_000
@@ -86,12 +88,14 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     const hash = status.latestHash ?? ''
     const claims = claimed.map((node) => `${plan.uid}/${hash}/${node.uid}`)
     for (const claim of claims) memory.confirmed.delete(claim)
+    // Failures that are tried again, and adopted nodes: they stay whatever the confirmation finds.
+    const stood = new Set(caches.plans.get(key)?.plan?.status.applying ?? [])
     const path = `${PLAN_PATH_PREFIX}/namespaces/${plan.namespace}/plans/${plan.name}/status`
     const patch = { metadata: { uid: plan.uid, resourceVersion: action.resourceVersion }, status }
     const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
     await keep(caches.plans, () => client.mergePatch(path, patch, options))
     if (claimed.length === 0) return
-    const { holds, resourceVersion } = await confirm.claims(key, hash, claimed)
+    const { holds, read } = await confirm.claims(key, hash, claimed)
     for (const [index, node] of claimed.entries()) {
       const held = holds.get(node.name)
       if (held === undefined) {
@@ -100,11 +104,15 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       } else memory.rechecks.set(node.name, held)
     }
     if (holds.size === 0) return
-    const withdrawn = new Set(claimed.filter((node) => holds.has(node.name)).map((node) => node.hostname ?? node.name))
     metrics.claimWithdrawn()
-    const applying = (status.applying ?? []).filter((hostname) => !withdrawn.has(hostname))
-    const withdrawal = { metadata: { uid: plan.uid, resourceVersion }, status: { applying } }
-    await keep(caches.plans, () => client.mergePatch(path, withdrawal, options))
+    const hostnames = claimed.filter((node) => holds.has(node.name)).map((node) => node.hostname ?? node.name)
+    const withdrawn = new Set(hostnames.filter((hostname) => !stood.has(hostname)))
+    // From what was read, not from what we wrote: another leader may have claimed in between.
+    const applying = read?.applying.filter((hostname) => !withdrawn.has(hostname))
+    if (read !== undefined && applying !== undefined && applying.length < read.applying.length) {
+      const withdrawal = { metadata: { uid: plan.uid, resourceVersion: read.resourceVersion }, status: { applying } }
+      await keep(caches.plans, () => client.mergePatch(path, withdrawal, options))
+    }
     throw new Held([...holds.values()][0]?.message ?? '')
   }
 
@@ -117,8 +125,17 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     )
   }
 
-  async function removeJob(job: { namespace: string; name: string; uid: string }): Promise<void> {
-    await ignoringGone(() => client.delete(jobPath(job), { uid: job.uid, propagationPolicy: 'Background', timeoutMs: WRITE_TIMEOUT_MS }))
+  /** The version of a paused Job as the decision saw it; ask before anything is awaited. Whoever starts the Job changes it. */
+  function pausedVersion(job: { namespace: string; name: string; uid: string }): string | undefined {
+    const seen = caches.jobs.get(`${job.namespace}/${job.name}`)
+    return seen?.uid === job.uid && seen.parallelism === 0 && !seen.complete && seen.failed === undefined ? seen.resourceVersion : undefined
+  }
+
+  /** Without a `resourceVersion` the Job goes in whatever state it is by now. */
+  async function removeJob(job: { namespace: string; name: string; uid: string }, resourceVersion: string | undefined): Promise<void> {
+    const options = { uid: job.uid, propagationPolicy: 'Background', timeoutMs: WRITE_TIMEOUT_MS } as const
+    if (resourceVersion === undefined) await ignoringGone(() => client.delete(jobPath(job), options))
+    else await ignoringAbsent(() => client.delete(jobPath(job), { ...options, resourceVersion }))
     caches.jobs.wroteDelete(`${job.namespace}/${job.name}`, job.uid)
   }
 
@@ -200,15 +217,16 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       case 'expireJob':
         return patchJob(action.job, { ttlSecondsAfterFinished: action.ttlSeconds })
       case 'deleteJob':
-        return removeJob(action.job)
+        return removeJob(action.job, action.resourceVersion ?? pausedVersion(action.job))
       case 'recheck': {
+        const version = pausedVersion(action.job)
         const held = await confirm.start(action.plan, action.node, action.quorum)
         if (held === undefined) {
           memory.rechecks.delete(action.node)
           return
         }
         memory.rechecks.set(action.node, held)
-        await removeJob(action.job)
+        if (version !== undefined) await removeJob(action.job, version)
         throw new Held(held.message)
       }
       case 'event':
@@ -222,7 +240,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     events.record({ on, type: action.type, reason: action.reason, message: action.message })
   }
 
-  async function run(step: Step, reconcileID: number): Promise<void> {
+  /** `subjects`: what `busy` holds for the step; freed before anybody who waits for idleness is told. */
+  async function run(step: Step, reconcileID: number, subjects: readonly string[]): Promise<void> {
     try {
       for (const action of step.actions) {
         if (!leading()) throw new Held('leadership is lost')
@@ -253,7 +272,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       if (conflict || error instanceof Held) log.info('step put off', fields)
       else log.warn('step failed', fields)
     } finally {
-      busy.delete(step.about)
+      for (const subject of subjects) busy.delete(subject)
       if (busy.size === 0) {
         for (const resolve of idle) resolve()
         idle = []
@@ -268,7 +287,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       let next: number | undefined
       for (const [about, { until }] of backoffs) if (until + FORGET_MS < now) backoffs.delete(about)
       for (const [about, { at }] of repeats) if (at + FORGET_MS < now) repeats.delete(about)
-      let confirming = busy.has('confirm')
+      let confirming = busy.has(CONFIRMING)
       for (const step of steps) {
         if (busy.has(step.about) || busy.size >= STEPS || !leading()) continue
         if (step.actions.every((action) => action.do === 'event')) {
@@ -282,7 +301,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
           continue
         }
         // The very same step again: the world does not show yet, or never will, what it did. Asking faster would not help.
-        const last = repeats.get(step.about)
+        // Evictions have a pace of their own: a refused one is asked for again as it was.
+        const last = step.actions.some((action) => action.do === 'evict') ? undefined : repeats.get(step.about)
         if (last !== undefined && last.signature === signatureOf(step)) {
           const again = last.at + Math.min(REPEAT_MAX_MS, REPEAT_MS * 2 ** Math.min(last.count, 10))
           if (again > now) {
@@ -293,14 +313,10 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         // Claims of several Plans one after the other: each must see the other's.
         const claims = step.actions.some((action) => action.do === 'writeStatus' && action.confirm.length > 0)
         if (claims && confirming) continue
-        busy.add(step.about)
-        if (!claims) {
-          void run(step, reconcileID)
-          continue
-        }
-        confirming = true
-        busy.add('confirm')
-        void run(step, reconcileID).finally(() => busy.delete('confirm'))
+        if (claims) confirming = true
+        const subjects = claims ? [step.about, CONFIRMING] : [step.about]
+        for (const subject of subjects) busy.add(subject)
+        void run(step, reconcileID, subjects)
       }
       return next
     },
@@ -314,6 +330,14 @@ const signatureOf = (step: Step): string => JSON.stringify(step.actions)
 async function keep<T>(cache: Store<T>, write: () => Promise<JsonObject>): Promise<void> {
   const { lists } = cache
   cache.wrote(await write(), lists)
+}
+
+async function ignoringAbsent(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!isNotFound(error)) throw error
+  }
 }
 
 async function ignoringGone(work: () => Promise<unknown>): Promise<void> {

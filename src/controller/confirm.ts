@@ -11,13 +11,19 @@ import { nodeView, planView } from './views.ts'
 const ETCD = 'node-role.kubernetes.io/etcd'
 const CONTROL_PLANE = 'node-role.kubernetes.io/control-plane'
 
+export interface PlanAsRead {
+  readonly resourceVersion: string
+  /** Hostnames in status.applying. */
+  readonly applying: readonly string[]
+}
+
 export interface Confirm {
-  /** Holds on nodes just claimed, and the Plan's resourceVersion as read. */
+  /** Holds on nodes just claimed, and the Plan as read; undefined = it is gone or cannot be read. */
   claims(
     plan: PlanKey,
     hash: string,
     nodes: readonly NodeView[],
-  ): Promise<{ readonly holds: ReadonlyMap<string, Hold>; readonly resourceVersion: string }>
+  ): Promise<{ readonly holds: ReadonlyMap<string, Hold>; readonly read: PlanAsRead | undefined }>
   /** The hold that stands in the way of the start, if any. */
   start(plan: PlanKey, node: string, quorum: boolean): Promise<Hold | undefined>
 }
@@ -39,9 +45,10 @@ export function createConfirm(client: Client, world: () => World): Confirm {
       const servers = nodes.some((node) => node.etcd || node.controlPlane) ? await serversOf(world().nodes) : []
       const now = world()
       const names = nodes.map((node) => node.name)
+      const found = plans.find((view) => view.key === plan)
       return {
         holds: recheck({ ...now, plans, nodes: merge(now.nodes, [...inFlight, ...servers]) }, plan, names, hash),
-        resourceVersion: plans.find((view) => view.key === plan)?.resourceVersion ?? '',
+        read: found === undefined ? undefined : { resourceVersion: found.resourceVersion, applying: applyingOf(found) },
       }
     },
     async start(plan, node, quorum) {
@@ -60,6 +67,8 @@ export function createConfirm(client: Client, world: () => World): Confirm {
     },
   }
 }
+
+const applyingOf = (view: PlanView): readonly string[] => (view.plan === undefined ? view.applying : view.plan.status.applying)
 
 function merge(cached: readonly NodeView[], fresh: readonly NodeView[]): NodeView[] {
   const byName = new Map(cached.map((node) => [node.name, node]))

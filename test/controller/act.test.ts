@@ -1,0 +1,194 @@
+import { describe, expect, test } from '@jest/globals'
+import type { JsonObject } from '../../src/base/json.ts'
+import { hold } from '../../src/api/reasons.ts'
+import { type ActOptions, createAct } from '../../src/controller/act.ts'
+import type { Confirm } from '../../src/controller/confirm.ts'
+import { createMemory } from '../../src/controller/memory.ts'
+import { ApiError } from '../../src/kube/client/api-error.ts'
+import type { Client } from '../../src/kube/client/client.ts'
+import type { Action, JobView, PlanView, Step } from '../../src/rollout/world.ts'
+import { aJob, aNode, aPlan } from '../rollout/build.ts'
+
+interface Call {
+  readonly verb: string
+  readonly path: string
+  readonly body?: JsonObject
+  readonly options?: { readonly uid?: string; readonly resourceVersion?: string }
+}
+
+function answer(status: number, message: string): ApiError {
+  return new ApiError('PATCH /x', { status, headers: {}, body: { kind: 'Status', code: status, message } } as never)
+}
+
+/** An `act` on its own: the client is a function, the caches are lists, time is a number. */
+function bench(given: {
+  readonly send?: (call: Call) => Promise<JsonObject> | JsonObject
+  readonly plans?: readonly PlanView[]
+  readonly jobs?: readonly JobView[]
+  readonly confirm?: Partial<Confirm>
+}) {
+  const calls: Call[] = []
+  const time = { mono: 0 }
+  const memory = createMemory()
+  let written = 0
+  const send = async (call: Call): Promise<JsonObject> => {
+    calls.push(call)
+    return (await given.send?.(call)) ?? { metadata: { name: 'x', uid: 'u', resourceVersion: `w${++written}` } }
+  }
+  const client = {
+    mergePatch: (path: string, body: JsonObject) => send({ verb: 'PATCH', path, body }),
+    create: (path: string, body: JsonObject) => send({ verb: 'POST', path, body }),
+    delete: (path: string, options: Call['options'] & object) => send({ verb: 'DELETE', path, options }),
+  } as unknown as Client
+  const cache = (get: (key: string) => unknown) => ({ lists: 0, wrote: () => undefined, wroteDelete: () => undefined, get })
+  const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+  const act = createAct({
+    process: { clock: { mono: () => time.mono, wall: () => time.mono }, log: quiet, random: () => 0.5 },
+    client,
+    caches: {
+      nodes: cache((name) => aNode(name)),
+      plans: cache((key) => given.plans?.find((view) => view.key === key)),
+      jobs: cache((key) => given.jobs?.find((job) => `${job.namespace}/${job.name}` === key)),
+      pods: cache(() => undefined),
+    },
+    memory,
+    events: { record: () => undefined },
+    metrics: { claimWithdrawn: () => undefined, evicted: () => undefined },
+    confirm: given.confirm ?? {},
+    leading: () => true,
+    ended: () => undefined,
+  } as unknown as ActOptions)
+  const perform = async (...steps: Step[]): Promise<void> => {
+    act.start(steps, 1)
+    await act.idle()
+  }
+  return { act, calls, memory, time, perform }
+}
+
+const claim = (view: PlanView, applying: readonly string[], confirm: readonly string[]): Step => ({
+  about: `plan ${view.key}`,
+  actions: [
+    {
+      do: 'writeStatus',
+      plan: { namespace: view.namespace, name: view.name, uid: view.uid },
+      resourceVersion: view.resourceVersion,
+      status: { applying, latestHash: 'h' } as never,
+      confirm,
+    },
+  ],
+})
+const applyingOf = (call: Call | undefined) => (call?.body?.['status'] as { applying?: string[] } | undefined)?.applying
+const busy = new Map([['n1', hold('ControlPlaneBusy', 'server s1 is in flight')]])
+
+describe('a claim that its confirmation finds wrong', () => {
+  test('is withdrawn from what was read: what another leader claimed meanwhile stays', async () => {
+    const view = aPlan('p')
+    const { calls, perform } = bench({
+      plans: [view],
+      confirm: { claims: async () => ({ holds: busy, read: { resourceVersion: '10', applying: ['n1', 'n2'] } }) },
+    })
+    await perform(claim(view, ['n1'], ['n1']))
+    expect(calls.map(applyingOf)).toEqual([['n1'], ['n2']])
+    expect((calls[1]?.body?.['metadata'] as JsonObject)['resourceVersion']).toBe('10')
+  })
+
+  test('a node that stood in applying before keeps its place', async () => {
+    const view = aPlan('p', {}, { status: { applying: ['n1'] } })
+    const { calls, memory, perform } = bench({
+      plans: [view],
+      confirm: { claims: async () => ({ holds: busy, read: { resourceVersion: '10', applying: ['n1', 'n2'] } }) },
+    })
+    await perform(claim(view, ['n1', 'n2'], ['n1', 'n2']))
+    expect(calls.map(applyingOf)).toEqual([['n1', 'n2']])
+    expect([...memory.confirmed]).toEqual([`${view.uid}/h/uid-n2`])
+  })
+
+  test('a Plan that is gone or unreadable by then is not written', async () => {
+    const view = aPlan('p')
+    const { calls, perform } = bench({ plans: [view], confirm: { claims: async () => ({ holds: busy, read: undefined }) } })
+    await perform(claim(view, ['n1'], ['n1']))
+    expect(calls).toHaveLength(1)
+  })
+})
+
+test.each(['confirmed', 'withdrawn', 'refused'])('whoever waits for idleness during a claim is told when it is %s', async (how) => {
+  const view = aPlan('p')
+  const { act } = bench({
+    plans: [view],
+    confirm: {
+      claims: async () => {
+        if (how === 'refused') throw answer(500, 'no')
+        return { holds: how === 'confirmed' ? new Map() : busy, read: { resourceVersion: '10', applying: ['n1'] } }
+      },
+    },
+  })
+  act.start([claim(view, ['n1'], ['n1'])], 1)
+  const late = new Promise((resolve) => setTimeout(() => resolve('late'), 500))
+  expect(await Promise.race([act.idle().then(() => 'idle'), late])).toBe('idle')
+})
+
+describe('removing a Job', () => {
+  const remove = (job: JobView): Step => ({
+    about: 'j',
+    actions: [{ do: 'deleteJob', job: { namespace: job.namespace, name: job.name, uid: job.uid } }],
+  })
+
+  test('a paused one goes only as it was seen; one that somebody started meanwhile stays, and is asked about again', async () => {
+    const paused = aJob('j', 'n1', { parallelism: 0, resourceVersion: '7' })
+    const { calls, perform, time } = bench({
+      jobs: [paused],
+      send: () => {
+        throw answer(409, 'the resourceVersion differs')
+      },
+    })
+    await perform(remove(paused))
+    expect(calls[0]?.options).toMatchObject({ uid: paused.uid, resourceVersion: '7' })
+    time.mono += 1000
+    await perform(remove(paused))
+    expect(calls).toHaveLength(2)
+  })
+
+  test('one that runs goes in whatever state it is', async () => {
+    const running = aJob('j', 'n1', { parallelism: 1, resourceVersion: '7' })
+    const { calls, perform } = bench({ jobs: [running] })
+    await perform(remove(running))
+    expect(calls[0]?.options?.resourceVersion).toBeUndefined()
+  })
+
+  test('a start that is put off removes the Job as it was before the reads', async () => {
+    const jobs = [aJob('j', 'n1', { parallelism: 0, resourceVersion: '7' })]
+    const recheck: Action = {
+      do: 'recheck',
+      plan: 'system-upgrade/p',
+      node: 'n1',
+      job: { namespace: jobs[0]!.namespace, name: 'j', uid: jobs[0]!.uid },
+      quorum: true,
+    }
+    const { calls, perform } = bench({
+      jobs,
+      confirm: {
+        start: async () => {
+          jobs[0] = { ...jobs[0]!, parallelism: 1, resourceVersion: '8' }
+          return hold('NodeHeld', 'held')
+        },
+      },
+    })
+    await perform({ about: 'n1', actions: [recheck] })
+    expect(calls[0]?.options?.resourceVersion).toBe('7')
+  })
+})
+
+test('a blocked eviction is tried as often as it is asked for; another step that brings nothing ever more seldom', async () => {
+  const { calls, perform, time } = bench({
+    send: (call) => {
+      if (call.path.endsWith('/eviction')) throw answer(429, 'budget')
+      return { metadata: { name: 'x', uid: 'u', resourceVersion: '1' } }
+    },
+  })
+  const pod = { namespace: 'd', name: 'x', uid: 'u' }
+  const ttl: Action = { do: 'expireJob', job: pod, ttlSeconds: 1 }
+  for (; time.mono < 300_000; time.mono += 5000)
+    await perform({ about: 'pod u', actions: [{ do: 'evict', pod }] }, { about: 'job u', actions: [ttl] })
+  expect(calls.filter((call) => call.verb === 'POST')).toHaveLength(60)
+  expect(calls.filter((call) => call.verb === 'PATCH').length).toBeLessThan(15)
+})
