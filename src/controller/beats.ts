@@ -41,12 +41,13 @@ export function createBeats(): Beats {
     sawLease(name, text, beganAt, endedAt) {
       if (text === '') return
       const entry = entryOf(name)
-      if (entry.lease !== '' && text > entry.lease) {
+      // Quorum reads come in order, so another text is a younger one, even when the machine's clock was set back.
+      if (entry.lease !== '' && text !== entry.lease) {
         entry.advancedAt = endedAt
         // The read before still showed the older text, so this heartbeat is younger than that read's beginning.
         entry.after = entry.readAt
       }
-      if (text > entry.lease) entry.lease = text
+      entry.lease = text
       entry.readAt = beganAt
     },
     forget: (name) => void seen.delete(name),

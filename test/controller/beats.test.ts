@@ -21,6 +21,17 @@ describe('heartbeats as seen', () => {
     expect(beats.all.get('a')).toMatchObject({ advancedAt: 310, after: 200 })
   })
 
+  test("a Lease counts when it changes, also after the machine's clock was set back; a late event of a watch does not", () => {
+    const beats = createBeats()
+    beats.sawLease('a', '2026-01-01T10:00:00Z', 100, 110)
+    beats.sawLease('a', '2026-01-01T09:00:05Z', 200, 210)
+    expect(beats.all.get('a')).toMatchObject({ advancedAt: 210, after: 100 })
+    beats.sawLease('a', '2026-01-01T09:00:05Z', 300, 310)
+    expect(beats.all.get('a')).toMatchObject({ advancedAt: 210, after: 100 })
+    beats.sawLease('a', '2026-01-01T09:00:15Z', 400, 410)
+    expect(beats.all.get('a')).toMatchObject({ advancedAt: 410, after: 300 })
+  })
+
   test('a watch proves nothing about when: its events may be late', () => {
     const beats = createBeats()
     beats.sawNode('a', 't1', 1)
