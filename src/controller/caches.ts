@@ -1,5 +1,5 @@
-/** The controller's view of the cluster: one watch a kind. Pods and Jobs are ours only; Secrets as metadata, and only once a Plan names one. */
-import { LABEL_CONTROLLER, LABEL_ROLE, PLAN_PATH_PREFIX } from '../api/names.ts'
+/** The controller's view of the cluster: one watch a kind. Pods are ours only, Jobs those of any Plan; Secrets as metadata, and only once a Plan names one. */
+import { LABEL_CONTROLLER, LABEL_PLAN, LABEL_ROLE, PLAN_PATH_PREFIX } from '../api/names.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
@@ -83,7 +83,7 @@ export function createCaches(
   })
   const plans = watch('plans', `${PLAN_PATH_PREFIX}/plans`, planView, {})
   // Unselected: prepare Jobs carry no label of SUC's, by which it would take them for broken apply Jobs.
-  const jobs = watch('jobs', namespaced('/apis/batch/v1', 'jobs'), (raw) => ourJob(jobView(raw), settings.name), {})
+  const jobs = watch('jobs', namespaced('/apis/batch/v1', 'jobs'), (raw) => planJob(jobView(raw), settings.name), {})
   const pods = watch('pods', namespaced('/api/v1', 'pods'), podView, { query: ours })
   const namespaces = watch('namespaces', '/api/v1/namespaces', namespaceView, {
     query: { fieldSelector: `metadata.name=${settings.namespace}` },
@@ -108,8 +108,12 @@ export function createCaches(
   }
 }
 
-function ourJob(job: JobView | undefined, name: string): JobView | undefined {
-  return job !== undefined && (job.labels[LABEL_CONTROLLER] === name || job.labels[LABEL_ROLE] !== undefined) ? job : undefined
+/** Also those of a SUC under another name: two hands on one machine must come to light. */
+function planJob(job: JobView | undefined, name: string): JobView | undefined {
+  const wanted =
+    job !== undefined &&
+    (job.labels[LABEL_PLAN] !== undefined || job.labels[LABEL_ROLE] !== undefined || job.labels[LABEL_CONTROLLER] === name)
+  return wanted ? job : undefined
 }
 
 function secretMetadata(raw: JsonObject): { name: string; version: string } | undefined {

@@ -54,8 +54,8 @@ export async function sucPlan(s: Story, manifest: { metadata: { name: string } }
   return { name, hash: made.hash, read }
 }
 
-/** Makes the apply Job that SUC would make for the node, and lets it run unless `parallelism` says 0. */
-export async function sucJobOn(s: Story, plan: SucPlan, node: string, parallelism = 1): Promise<void> {
+/** Makes the apply Job that a SUC of that name would make for the node, and lets it run unless `parallelism` says 0. */
+export async function sucJobOn(s: Story, plan: SucPlan, node: string, parallelism = 1, name = 'system-upgrade-controller'): Promise<void> {
   const labels = s.node(node).metadata.labels
   const typed = plan.read()
   const made = applyJob({
@@ -63,7 +63,7 @@ export async function sucJobOn(s: Story, plan: SucPlan, node: string, parallelis
     latestVersion: typed.status.latestVersion,
     latestHash: plan.hash,
     node: { name: node, labels },
-    settings: { name: 'system-upgrade-controller', job: settingsFor().job },
+    settings: { name, job: settingsFor().job },
     mode: 'strict',
   })
   if (!made.ok) throw new Error('SUC makes no Job for this node')

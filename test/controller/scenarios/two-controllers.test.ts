@@ -157,4 +157,15 @@ describe('another controller at work', () => {
     await s.remove(`/apis/batch/v1/namespaces/system-upgrade/jobs/${job.metadata.name}`)
     await s.until('well again', () => s.condition('agents', 'Stalled').startsWith('False'), MINUTE)
   })
+
+  story('a SUC under another name is seen as well', {}, async (s) => {
+    for (const machine of s.sandbox.machines.values()) machine.trouble.hangs = true
+    const plan = await sucPlan(s, agents(), [])
+    await s.begin()
+    await s.until('an upgrade runs', () => inUpgrade(s) !== undefined)
+    const other = AGENTS.find((name) => name !== inUpgrade(s))!
+    await sucJobOn(s, plan, other, 1, 'suc-two')
+    await s.until('told', () => /AnotherController/.test(s.condition('agents', 'Stalled')), MINUTE)
+    expect(s.condition('agents', 'Stalled')).toContain(`apply-agents-on-${other}`)
+  })
 })
