@@ -16,6 +16,7 @@ export const HOLD_REASONS = {
   ImageVersionMismatch: { endedBy: 'person', what: 'a known upgrade image is pinned to a tag other than the resolved version' },
   ConcurrencyZero: { endedBy: 'person', what: 'spec.concurrency is missing or 0: SUC takes no node then' },
   PodRejected: { endedBy: 'person', what: 'the API server refuses the apply pod in a dry run' },
+  Refused: { endedBy: 'person', what: 'the API server refuses a write; it is tried again all the same' },
   AnotherController: { endedBy: 'person', what: 'somebody else makes Jobs on nodes that are in flight here' },
   InternalError: { endedBy: 'person', what: 'a defect in Drover; only this Plan or node is stopped' },
   // A node that is to be taken

@@ -1,5 +1,6 @@
 /** Carries out the steps of a decision. Each write carries its precondition; a failure ends only its step, which is tried again after a backoff. */
 import { ANNOTATION_MEMORY, ANNOTATION_RECORD, FIELD_MANAGER, LABEL_IN_FLIGHT, PLAN_PATH_PREFIX } from '../api/names.ts'
+import { hold } from '../api/reasons.ts'
 import { formatMemory } from '../api/memory.ts'
 import { formatRecord } from '../api/record.ts'
 import { DroverError, messageOf } from '../base/errors.ts'
@@ -15,6 +16,7 @@ import type { Action, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
 import type { Memory } from './memory.ts'
+import { subjectOf } from './subject.ts'
 
 /** Steps carried out at once. */
 const STEPS = 32
@@ -101,7 +103,11 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       if (held === undefined) {
         memory.confirmed.add(claims[index] ?? '')
         memory.rechecks.delete(node.name)
-      } else memory.rechecks.set(node.name, held)
+        memory.setbacks.delete(`claim ${key} ${node.name}`)
+        continue
+      }
+      const told = { ...held, ...hold('ClaimWithdrawn', `${held.reason}: ${held.message}`, { retryAt: clock.wall() + HELD_RETRY_MS }) }
+      memory.setbacks.set(`claim ${key} ${node.name}`, { plan: key, node: node.name, hold: told, at: clock.mono() })
     }
     if (holds.size === 0) return
     metrics.claimWithdrawn()
@@ -194,7 +200,13 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       case 'deletePod': {
         const { pod, graceSeconds } = action
         const grace = graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }
-        await ignoringGone(() => client.delete(podPath(pod), { uid: pod.uid, timeoutMs: WRITE_TIMEOUT_MS, ...grace }))
+        try {
+          await ignoringGone(() => client.delete(podPath(pod), { uid: pod.uid, timeoutMs: WRITE_TIMEOUT_MS, ...grace }))
+        } catch (error) {
+          // The drain tells of it as of a refused eviction.
+          if (isRefusal(error)) memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false })
+          throw error
+        }
         // Gone at once, now or before.
         if (graceSeconds === 0) caches.pods.wroteDelete(`${pod.namespace}/${pod.name}`, pod.uid)
         memory.evictions.set(pod.uid, { at: clock.mono(), message: '', sent: true })
@@ -242,17 +254,26 @@ export function createAct({ process, client, caches, memory, events, metrics, co
 
   /** `subjects`: what `busy` holds for the step; freed before anybody who waits for idleness is told. */
   async function run(step: Step, reconcileID: number, subjects: readonly string[]): Promise<void> {
+    let current: Action | undefined
     try {
       for (const action of step.actions) {
+        current = action
         if (!leading()) throw new Held('leadership is lost')
         await perform(action)
       }
       backoffs.delete(step.about)
+      memory.setbacks.delete(step.about)
       const signature = signatureOf(step)
       const before = repeats.get(step.about)
       repeats.set(step.about, { signature, count: before?.signature === signature ? before.count + 1 : 0, at: clock.mono() })
       log.info('step done', { reconcileID, about: step.about, actions: step.actions.map((action) => action.do) })
     } catch (error) {
+      if (isRefusal(error) && current !== undefined)
+        memory.setbacks.set(step.about, {
+          ...subjectOf(step, current, caches),
+          hold: hold('Refused', `the API server refuses what has to be written: ${error.message}`),
+          at: clock.mono(),
+        })
       const before = backoffs.get(step.about)
       const backoff = before?.backoff ?? createBackoff({ baseMs: 1000, maxMs: 60_000, random })
       const conflict = error instanceof ApiError && (isConflict(error) || isNotFound(error))
@@ -323,6 +344,10 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     idle: () => (busy.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
   }
 }
+
+/** An answer that stays the same until somebody changes something. */
+const isRefusal = (error: unknown): error is ApiError =>
+  error instanceof ApiError && error.status >= 400 && error.status < 500 && ![401, 404, 408, 409, 429].includes(error.status)
 
 const signatureOf = (step: Step): string => JSON.stringify(step.actions)
 

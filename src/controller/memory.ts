@@ -1,7 +1,7 @@
 /** What a leader keeps in memory between passes. All of it can be lost: a new leader starts with an empty one (design §3). */
 import type { Secret } from 'kubernetes-types/core/v1.d.ts'
 import type { Hold } from '../api/reasons.ts'
-import type { Decision, DrainView, Fresh, Moment, NodeView, PodView, Evicted } from '../rollout/world.ts'
+import type { Decision, DrainView, Fresh, Moment, NodeView, PodView, Evicted, Setback } from '../rollout/world.ts'
 
 export interface Memory {
   readonly drains: Map<string, Fresh<DrainView>>
@@ -11,11 +11,16 @@ export interface Memory {
   readonly dryRuns: Map<string, Fresh<true>>
   readonly evictions: Map<string, Evicted>
   readonly rechecks: Map<string, Hold>
+  /** By a step's subject, or `claim <Plan> <node>`. */
+  readonly setbacks: Map<string, Setback & { readonly at: number }>
   readonly since: Map<string, Moment>
   readonly confirmed: Set<string>
   /** Keys of needs whose answer is out of date, whatever its age. */
   readonly expired: Set<string>
 }
+
+/** A setback that nothing repeats is told no longer: the step is no more asked for, or another node was claimed. */
+const SETBACK_MS = 60_000
 
 export function createMemory(): Memory {
   return {
@@ -26,6 +31,7 @@ export function createMemory(): Memory {
     dryRuns: new Map(),
     evictions: new Map(),
     rechecks: new Map(),
+    setbacks: new Map(),
     since: new Map(),
     confirmed: new Set(),
     expired: new Set(),
@@ -42,6 +48,8 @@ export function remember(memory: Memory, decision: Decision, now: Moment, nodes:
     ),
   )
   for (const key of memory.drains.keys()) if (!wanted.has(key)) memory.drains.delete(key)
+  const tried = new Set(decision.steps.map((step) => step.about))
+  for (const [key, { at }] of memory.setbacks) if (!tried.has(key) && at + SETBACK_MS < now.mono) memory.setbacks.delete(key)
   const alive = new Set(pods.map((pod) => pod.uid))
   for (const key of memory.logs.keys()) if (!alive.has(key)) memory.logs.delete(key)
   // A claim is confirmed until its node has a record; a later attempt has to be confirmed anew.

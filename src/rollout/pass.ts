@@ -65,7 +65,10 @@ export function createPass(world: World): Pass {
       report(plan).holds.push({ ...hold, since: pass.fact(`hold ${plan} ${hold.reason}`).wall })
     },
     node(plan, node, phase, ...holds) {
-      const dated = holds.map((hold) => ({ ...hold, since: pass.fact(`hold ${plan} ${node} ${hold.reason}`).wall }))
+      const told = setbacksOn(world, plan, node, phase)
+      // What is refused is not done, whatever was about to be written.
+      if (phase === 'Done' && told.length > 0) phase = 'Verifying'
+      const dated = [...told, ...holds].map((hold) => ({ ...hold, since: pass.fact(`hold ${plan} ${node} ${hold.reason}`).wall }))
       report(plan).nodes.set(node, { phase, holds: dated })
     },
     report,
@@ -74,5 +77,20 @@ export function createPass(world: World): Pass {
     podsOf: (jobUID) => podsByJob.get(jobUID) ?? NO_PODS,
     decision: () => ({ steps, needs, facts, reports: plans, lookAt: next }),
   }
+  for (const { plan, node, hold } of world.observed.setbacks.values()) {
+    if (plan === undefined || !world.plans.some((view) => view.key === plan)) continue
+    if (node === undefined) pass.planHold(plan, hold)
+    else if (hold.reason === 'ClaimWithdrawn') pass.node(plan, node, 'Pending')
+  }
   return pass
+}
+
+/** A claim that was withdrawn matters only as long as the node is not taken after all. */
+function setbacksOn({ observed }: World, plan: PlanKey, node: string, phase: Phase): Hold[] {
+  const found: Hold[] = []
+  for (const setback of observed.setbacks.values()) {
+    if (setback.node !== node || (setback.plan ?? plan) !== plan) continue
+    if (setback.hold.reason !== 'ClaimWithdrawn' || phase === 'Pending') found.push(setback.hold)
+  }
+  return found
 }

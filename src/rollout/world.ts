@@ -140,6 +140,14 @@ export interface Evicted {
   readonly message: string
 }
 
+/** What only the carrying out of steps shows: the API server refused one, or a claim was withdrawn. Told of the node, or of the Plan. */
+export interface Setback {
+  /** Undefined = of every Plan that says something of the node. */
+  readonly plan: PlanKey | undefined
+  readonly node: string | undefined
+  readonly hold: Hold
+}
+
 /** What gather fetched because decide asked for it, and answers to what act tried. Absent = not known yet. */
 export interface Observed {
   readonly drains: ReadonlyMap<string, Fresh<DrainView>>
@@ -154,6 +162,7 @@ export interface Observed {
   readonly evictions: ReadonlyMap<string, Evicted>
   /** Holds found by a check against fresh reads, by node name; shown until the next try. */
   readonly rechecks: ReadonlyMap<string, Hold>
+  readonly setbacks: ReadonlyMap<string, Setback>
 }
 
 export interface World {

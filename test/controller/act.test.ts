@@ -46,8 +46,8 @@ function bench(given: {
     process: { clock: { mono: () => time.mono, wall: () => time.mono }, log: quiet, random: () => 0.5 },
     client,
     caches: {
-      nodes: cache((name) => aNode(name)),
-      plans: cache((key) => given.plans?.find((view) => view.key === key)),
+      nodes: { ...cache((name) => (name.startsWith('n') ? aNode(name) : undefined)), list: () => [aNode('n1'), aNode('n2')] },
+      plans: { ...cache((key) => given.plans?.find((view) => view.key === key)), list: () => given.plans ?? [] },
       jobs: cache((key) => given.jobs?.find((job) => `${job.namespace}/${job.name}` === key)),
       pods: cache(() => undefined),
     },
@@ -83,12 +83,17 @@ const busy = new Map([['n1', hold('ControlPlaneBusy', 'server s1 is in flight')]
 describe('a claim that its confirmation finds wrong', () => {
   test('is withdrawn from what was read: what another leader claimed meanwhile stays', async () => {
     const view = aPlan('p')
-    const { calls, perform } = bench({
+    const { calls, memory, perform } = bench({
       plans: [view],
       confirm: { claims: async () => ({ holds: busy, read: { resourceVersion: '10', applying: ['n1', 'n2'] } }) },
     })
     await perform(claim(view, ['n1'], ['n1']))
     expect(calls.map(applyingOf)).toEqual([['n1'], ['n2']])
+    expect(memory.setbacks.get(`claim ${view.key} n1`)).toMatchObject({
+      plan: view.key,
+      node: 'n1',
+      hold: { reason: 'ClaimWithdrawn', message: 'ControlPlaneBusy: server s1 is in flight', endedBy: 'time', retryAt: 10_000 },
+    })
     expect((calls[1]?.body?.['metadata'] as JsonObject)['resourceVersion']).toBe('10')
   })
 
@@ -123,7 +128,7 @@ test.each(['confirmed', 'withdrawn', 'refused'])('whoever waits for idleness dur
     },
   })
   act.start([claim(view, ['n1'], ['n1'])], 1)
-  const late = new Promise((resolve) => setTimeout(() => resolve('late'), 500))
+  const late = new Promise((resolve) => setTimeout(() => resolve('late'), 500).unref())
   expect(await Promise.race([act.idle().then(() => 'idle'), late])).toBe('idle')
 })
 
@@ -191,4 +196,68 @@ test('a blocked eviction is tried as often as it is asked for; another step that
     await perform({ about: 'pod u', actions: [{ do: 'evict', pod }] }, { about: 'job u', actions: [ttl] })
   expect(calls.filter((call) => call.verb === 'POST')).toHaveLength(60)
   expect(calls.filter((call) => call.verb === 'PATCH').length).toBeLessThan(15)
+})
+
+describe('what the API server refuses', () => {
+  const view = aPlan('p')
+  const pull = (name: string): Step => ({
+    about: `pull ${name}`,
+    actions: [
+      {
+        do: 'createPod',
+        pod: { metadata: { name, namespace: view.namespace, labels: { 'drover.io/plan': 'p', 'drover.io/node': 'n2' } } },
+      },
+    ],
+  })
+
+  test.each([
+    [403, true],
+    [422, true],
+    [400, true],
+    [409, false],
+    [404, false],
+    [429, false],
+    [401, false],
+    [500, false],
+  ])('%d is kept for people: %s', async (status, kept) => {
+    const { memory, perform } = bench({
+      plans: [view],
+      send: () => {
+        throw answer(status, 'violates PodSecurity')
+      },
+    })
+    await perform(pull('x'))
+    expect(memory.setbacks.has('pull x')).toBe(kept)
+  })
+
+  test('is told of the Plan and the node, until it is taken after all', async () => {
+    let open = false
+    const { memory, perform, time } = bench({
+      plans: [view],
+      send: () => {
+        if (!open) throw answer(403, 'violates PodSecurity')
+        return { metadata: { name: 'x', uid: 'u', resourceVersion: '1' } }
+      },
+    })
+    await perform(pull('x'))
+    expect(memory.setbacks.get('pull x')).toMatchObject({ plan: view.key, node: 'n2', hold: { reason: 'Refused', endedBy: 'person' } })
+    expect(memory.setbacks.get('pull x')?.hold.message).toContain('violates PodSecurity')
+    open = true
+    time.mono += 5000
+    await perform(pull('x'))
+    expect(memory.setbacks.size).toBe(0)
+  })
+
+  test("a write of a node and of a Plan's status", async () => {
+    const { memory, perform } = bench({
+      plans: [view],
+      send: () => {
+        throw answer(422, 'no')
+      },
+    })
+    const label: Action = { do: 'labelNode', node: 'n1', uid: 'uid-n1', resourceVersion: '1', labels: { a: 'bad value!' } }
+    await perform({ about: 'n1', actions: [label] }, claim(view, [], []))
+    expect(memory.setbacks.get('n1')).toMatchObject({ plan: undefined, node: 'n1' })
+    expect(memory.setbacks.get(`plan ${view.key}`)).toMatchObject({ plan: view.key, node: undefined })
+  })
 })

@@ -161,6 +161,7 @@ export function aWorld(more: Partial<Omit<World, 'observed'>> & { observed?: Par
       logs: new Map(),
       dryRuns: new Map(),
       evictions: new Map(),
+      setbacks: new Map(),
       rechecks: new Map(),
       ...more.observed,
     },
