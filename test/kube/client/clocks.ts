@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { setImmediate, setTimeout as delay } from 'node:timers/promises'
+import { linkedController } from '../../../src/base/abort.ts'
 import type { Clock } from '../../../src/base/clock.ts'
 
 export interface VirtualClock extends Clock {
@@ -64,15 +65,39 @@ export function virtualClock(): VirtualClock {
   }
 }
 
+/** A fast clock that can leap: what sleeps then has that much less to sleep. */
+export interface LeapingClock extends Clock {
+  leap(ms: number): void
+}
+
 /** Real time, `factor` times as fast: for waits of minutes against real sockets. */
-export function fastClock(factor: number): Clock {
+export function fastClock(factor: number): LeapingClock {
   const start = performance.now()
-  const mono = (): number => (performance.now() - start) * factor
+  let leapt = 0
+  let landing = new AbortController()
+  const mono = (): number => (performance.now() - start) * factor + leapt
   return {
     wall: () => Date.UTC(2026, 0, 1) + mono(),
     mono,
     async sleep(ms, signal) {
-      await delay(Math.max(0, ms / factor), undefined, signal === undefined ? {} : { signal })
+      const due = mono() + Math.max(0, ms)
+      do {
+        const { controller, unlink } = linkedController(landing.signal, ...(signal === undefined ? [] : [signal]))
+        try {
+          await delay(Math.ceil(Math.max(0, due - mono()) / factor), undefined, { signal: controller.signal })
+        } catch (error) {
+          if (signal?.aborted === true) throw error
+        } finally {
+          unlink()
+        }
+        // Node's timers may be early by a fraction of a millisecond.
+      } while (mono() < due)
+    },
+    leap(ms) {
+      leapt += ms
+      const landed = landing
+      landing = new AbortController()
+      landed.abort()
     },
   }
 }

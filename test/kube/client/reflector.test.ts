@@ -4,17 +4,16 @@ import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Clock } from '../../../src/base/clock.ts'
 import { createClient } from '../../../src/kube/client/client.ts'
 import { createHttpsTransport, type HttpsTransportOptions } from '../../../src/kube/client/https-transport.ts'
 import { type ReflectorCounters, type ReflectorFailure, reflectorCounters, runReflector } from '../../../src/kube/client/reflector.ts'
 import { createStore, type Store } from '../../../src/kube/client/store.ts'
 import { createTokenSource } from '../../../src/kube/client/token-source.ts'
-import { fastClock } from './clocks.ts'
+import { fastClock, type LeapingClock } from './clocks.ts'
 import { testProcess } from './process.ts'
 import { json, serve, type TestServer, until } from './servers.ts'
 
-/** Waits of the reflector run forty times as fast: its 30 s deadline for headers is 0.75 s here, its 150 s of silence 3.75 s. */
+/** Waits of the reflector run forty times as fast: its 30 s deadline for headers is 0.75 s here. */
 const FACTOR = 40
 
 const thing = (name: string, version: string, size = 0): object => ({ metadata: { name, uid: name, resourceVersion: version }, size })
@@ -36,7 +35,7 @@ interface Rig {
   /** Queries of the watches so far, and when each came, in the reflector's time. */
   readonly watches: { query: URLSearchParams; at: number }[]
   readonly lists: { query: URLSearchParams; at: number }[]
-  readonly clock: Clock
+  readonly clock: LeapingClock
   names(): string[]
 }
 
@@ -151,18 +150,19 @@ describe('reflector', () => {
   })
 
   test('1: after a healthy minute its patience begins anew', async () => {
-    let closedAt = 0
-    const rig = await start(({ n, send, response }) => {
-      send()
+    let fifth: Watch | undefined
+    const rig = await start((watch) => {
+      const { n, send, response } = watch
+      if (n === 5) fifth = watch
+      if (n === 5) send(['ADDED', thing('b', '11', 2)])
+      else send()
       if (n <= 4 || n === 6) response.end()
-      if (n !== 5) return
-      const bookmark = setTimeout(() => {
-        send(['BOOKMARK', { kind: 'Thing', metadata: { resourceVersion: '50' } }])
-        response.end()
-        closedAt = rig.clock.mono()
-      }, 65_000 / FACTOR)
-      response.on('close', () => clearTimeout(bookmark))
     })
+    await until(() => rig.names().length === 2)
+    rig.clock.leap(65_000)
+    fifth?.send(['BOOKMARK', { kind: 'Thing', metadata: { resourceVersion: '50' } }])
+    fifth?.response.end()
+    const closedAt = rig.clock.mono()
     await until(() => rig.watches.length === 7)
     // The next step of the old patience would be 12.8 s.
     expect((rig.watches[6]?.at ?? 0) - closedAt).toBeLessThan(12_000)
@@ -257,6 +257,8 @@ describe('reflector', () => {
       if (n === 1) send(['ADDED', thing('b', '11', 2)])
       else send(['ADDED', thing('c', '12', 3)])
     })
+    await until(() => rig.names().length === 2)
+    rig.clock.leap(140_000)
     await until(() => rig.names().length === 3)
     expect((rig.watches[1]?.at ?? 0) - (rig.watches[0]?.at ?? 0)).toBeGreaterThanOrEqual(150_000)
     expect(rig.watches[1]?.query.get('resourceVersion')).toBe('11')
