@@ -8,15 +8,23 @@ import {
   FIELD_MANAGER,
   LABEL_CONTROLLER,
   LABEL_IN_FLIGHT,
+  LABEL_NODE,
+  LABEL_OUR_NODE,
   LABEL_ROLE,
   PLAN_PATH_PREFIX,
 } from '../api/names.ts'
 import { formatRecord } from '../api/record.ts'
+import { messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
+import { isConflict, isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
+import { safeName } from '../rollout/names.ts'
 import { cordonIsOurs, recordOf } from '../rollout/verdict.ts'
-import type { NodeView, PlanView } from '../rollout/world.ts'
-import { nodeView, planView } from './views.ts'
+import type { JobView, NodeView, PlanView } from '../rollout/world.ts'
+import { jobView, nodeView, planView } from './views.ts'
+
+/** A node's heartbeat may come between a read and a write; so often an object is read and written again. */
+const TRIES = 4
 
 export interface Released {
   /** What was done, a line each. */
@@ -32,38 +40,87 @@ export interface ReleaseOptions {
   readonly all: boolean
 }
 
+/** Goes on past what cannot be written: `left` names it. */
 export async function release(client: Client, options: ReleaseOptions): Promise<Released> {
-  const done: string[] = []
-  const left: string[] = []
+  const report: Report = { done: [], left: [], held: new Map(), heldNodes: new Set() }
+  const { namespace } = options
   const { items: nodes } = await client.list('/api/v1/nodes')
-  const held = new Map<string, string>()
   for (const raw of nodes) {
     const node = nodeView(raw)
     if (node?.record === undefined) continue
-    if (!node.record.ok)
-      left.push(`node ${node.name}: its record cannot be read (${node.record.error}); remove annotation ${ANNOTATION_RECORD} by hand`)
-    else await releaseNode(client, node, options, done, left, held)
+    const { name } = node
+    await settle(report, `node ${name}`, raw, `/api/v1/nodes/${name}`, client, (now) => releaseNode(client, nodeView(now), options, report))
   }
-  const { items: plans } = await client.list(`${PLAN_PATH_PREFIX}/namespaces/${options.namespace}/plans`)
-  for (const raw of plans) await releasePlan(client, planView(raw), options, held, done)
-  const pulls = await client.list<JsonObject & { metadata: { name: string } }>(`/api/v1/namespaces/${options.namespace}/pods`, {
+  const { items: jobs } = await client.list(`/apis/batch/v1/namespaces/${namespace}/jobs`)
+  for (const raw of jobs) {
+    const path = `/apis/batch/v1/namespaces/${namespace}/jobs/${jobView(raw)?.name}`
+    await settle(report, `Job ${jobView(raw)?.name}`, raw, path, client, (now) => releaseJob(client, jobView(now), path, report))
+  }
+  const { items: plans } = await client.list(`${PLAN_PATH_PREFIX}/namespaces/${namespace}/plans`)
+  for (const raw of plans) {
+    const path = `${PLAN_PATH_PREFIX}/namespaces/${namespace}/plans/${planView(raw)?.name}`
+    await settle(report, `Plan ${planView(raw)?.key}`, raw, path, client, (now) => releasePlan(client, planView(now), options, report))
+  }
+  const pulls = await client.list<JsonObject & { metadata: { name: string } }>(`/api/v1/namespaces/${namespace}/pods`, {
     query: { labelSelector: `${LABEL_CONTROLLER}=${options.controllerName},${LABEL_ROLE}=pull` },
   })
   for (const pod of pulls.items) {
-    await client.delete(`/api/v1/namespaces/${options.namespace}/pods/${pod.metadata.name}`, { gracePeriodSeconds: 0 })
-    done.push(`pull pod ${pod.metadata.name}: removed`)
+    const path = `/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}`
+    await settle(report, `pull pod ${pod.metadata.name}`, pod, path, client, async () => {
+      await client.delete(path, { gracePeriodSeconds: 0 })
+      report.done.push(`pull pod ${pod.metadata.name}: removed`)
+    })
   }
-  return { done, left }
+  return report
+}
+
+interface Report extends Released {
+  readonly done: string[]
+  readonly left: string[]
+  /** Hostnames that keep their slot, with the Plan. */
+  readonly held: Map<string, string>
+  /** Names of nodes that keep their record. */
+  readonly heldNodes: Set<string>
+}
+
+/** Tries one object, again with a fresh read after a conflict; what cannot be done is reported, what is gone is fine. */
+async function settle(
+  { left }: Report,
+  what: string,
+  listed: JsonObject,
+  path: string,
+  client: Client,
+  work: (raw: JsonObject) => Promise<void>,
+): Promise<void> {
+  let raw = listed
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work(raw)
+    } catch (error) {
+      if (isNotFound(error)) return
+      if (!isConflict(error) || tries >= TRIES) return void left.push(`${what}: ${messageOf(error)}; run it again`)
+    }
+    try {
+      raw = await client.get(path)
+    } catch (error) {
+      if (isNotFound(error)) return
+      return void left.push(`${what}: ${messageOf(error)}; run it again`)
+    }
+  }
 }
 
 async function releaseNode(
   client: Client,
-  node: NodeView,
+  node: NodeView | undefined,
   { all, namespace }: ReleaseOptions,
-  done: string[],
-  left: string[],
-  held: Map<string, string>,
+  { done, left, held, heldNodes }: Report,
 ): Promise<void> {
+  if (node?.record === undefined) return
+  if (!node.record.ok) {
+    heldNodes.add(node.name)
+    left.push(`node ${node.name}: its record cannot be read (${node.record.error}); remove annotation ${ANNOTATION_RECORD} by hand`)
+    return
+  }
   const record = recordOf(node)
   const { work } = record
   const foreign = work !== undefined && !work.plan.startsWith(`${namespace}/`)
@@ -72,6 +129,7 @@ async function releaseNode(
       `node ${node.name}: ${foreign ? `works for Plan ${work.plan} of another namespace` : `Plan ${work?.plan} upgrades it right now; let it end, or use --all to forget it`}`,
     )
     held.set(node.hostname ?? node.name, work?.plan ?? '')
+    heldNodes.add(node.name)
     return
   }
   const uncordon = cordonIsOurs(node)
@@ -95,13 +153,16 @@ async function releaseNode(
   done.push(`node ${node.name}: ${uncordon ? 'uncordoned and ' : ''}released`)
 }
 
-async function releasePlan(
-  client: Client,
-  view: PlanView | undefined,
-  { all }: ReleaseOptions,
-  held: ReadonlyMap<string, string>,
-  done: string[],
-): Promise<void> {
+/** Jobs of ours that did not start, and prepare runs that nobody waits for any more; upgrades under way go on. */
+async function releaseJob(client: Client, job: JobView | undefined, path: string, { done, heldNodes }: Report): Promise<void> {
+  if (job?.attempt === undefined || job.deleting || job.complete || job.failed !== undefined) return
+  if (job.parallelism !== 0 && job.labels[LABEL_ROLE] !== 'prepare') return
+  for (const name of heldNodes) if (job.labels[LABEL_NODE] === name || job.labels[LABEL_OUR_NODE] === safeName(name)) return
+  await client.delete(path, { uid: job.uid, resourceVersion: job.resourceVersion, propagationPolicy: 'Background' })
+  done.push(`Job ${job.name}: removed`)
+}
+
+async function releasePlan(client: Client, view: PlanView | undefined, { all }: ReleaseOptions, { held, done }: Report): Promise<void> {
   if (view?.plan === undefined) return
   const path = `${PLAN_PATH_PREFIX}/namespaces/${view.namespace}/plans/${view.name}`
   const kept = view.plan.status.applying.filter((hostname) => held.get(hostname) === view.key)

@@ -1,0 +1,113 @@
+import { describe, expect, test } from '@jest/globals'
+import type { JsonObject } from '../../src/base/json.ts'
+import { release } from '../../src/controller/release.ts'
+import { ApiError } from '../../src/kube/client/api-error.ts'
+import type { Client } from '../../src/kube/client/client.ts'
+import { aPlan, aWork } from '../rollout/build.ts'
+
+type Answer = (path: string, call: string) => JsonObject | number
+
+/** An API server of answers: lists as given, and for each other call an object or the status of a refusal. */
+function serverOf(lists: { nodes?: JsonObject[]; jobs?: JsonObject[] }, answer: Answer) {
+  const calls: string[] = []
+  const options: unknown[] = []
+  const call = async (verb: string, path: string, given?: unknown): Promise<JsonObject> => {
+    calls.push(`${verb} ${path.split('/').at(-1)}`)
+    options.push(given)
+    const said = answer(path, `${verb} ${path.split('/').at(-1)}`)
+    if (typeof said !== 'number') return said
+    throw new ApiError(`${verb} ${path}`, { status: said, body: { message: 'as the test wants' } })
+  }
+  const client = {
+    list: async (path: string) => ({
+      items: path.endsWith('/nodes') ? (lists.nodes ?? []) : path.endsWith('/jobs') ? (lists.jobs ?? []) : [],
+    }),
+    get: (path: string) => call('GET', path),
+    mergePatch: (path: string, body: unknown) => call('PATCH', path, body),
+    delete: (path: string, given: unknown) => call('DELETE', path, given),
+  } as unknown as Client
+  return { calls, options, run: () => release(client, { namespace: 's', controllerName: 'c', all: false }) }
+}
+
+const record = (name: string, work?: object) => ({
+  v: 1,
+  nodeUID: `uid-${name}`,
+  cordon: { at: '2026-03-02T11:00:00Z', plan: 's/p' },
+  work,
+})
+const node = (name: string, version = '1', work?: object): JsonObject => ({
+  metadata: {
+    name,
+    uid: `uid-${name}`,
+    resourceVersion: version,
+    annotations: { 'drover.io/node-upgrade': JSON.stringify(record(name, work)) },
+  },
+  spec: {},
+  status: {},
+})
+const job = (name: string, on: string, parallelism: number, more: JsonObject = {}, metadata: JsonObject = {}): JsonObject => ({
+  metadata: {
+    name,
+    namespace: 's',
+    uid: `uid-${name}`,
+    resourceVersion: '5',
+    labels: { 'upgrade.cattle.io/node': on },
+    annotations: { 'drover.io/attempt': 'uid-p/1/' },
+    ...metadata,
+  },
+  spec: { parallelism },
+  status: {},
+  ...more,
+})
+
+describe('a node that changes meanwhile', () => {
+  test('is read and tried again, and the others have their turn', async () => {
+    let conflicts = 2
+    const { calls, options, run } = serverOf({ nodes: [node('a'), node('b')] }, (_, call) => {
+      if (call === 'GET a') return node('a', String(10 - conflicts))
+      return call === 'PATCH a' && conflicts-- > 0 ? 409 : {}
+    })
+    const { done, left } = await run()
+    expect(left).toEqual([])
+    expect(done).toEqual(['node a: released', 'node b: released'])
+    expect(calls).toEqual(['PATCH a', 'GET a', 'PATCH a', 'GET a', 'PATCH a', 'PATCH b'])
+    expect((options[4] as { metadata: { resourceVersion: string } }).metadata.resourceVersion).toBe('10')
+  })
+
+  test('again and again, or cannot be written at all, is named, and the others have their turn', async () => {
+    const { calls, run } = serverOf({ nodes: [node('a'), node('b'), node('c'), node('d')] }, (path, call) => {
+      if (call.startsWith('GET')) return node(path.endsWith('a') ? 'a' : 'x')
+      return call === 'PATCH a' ? 409 : call === 'PATCH b' ? 403 : call === 'PATCH c' ? 404 : {}
+    })
+    const { done, left } = await run()
+    expect(left.map((line) => line.split(':')[0])).toEqual(['node a', 'node b'])
+    expect(left[1]).toContain('as the test wants')
+    expect(done).toEqual(['node d: released'])
+    expect(calls.filter((call) => call === 'PATCH a')).toHaveLength(4)
+  })
+
+  test('and has got past the point of no return by then is left alone', async () => {
+    const work = aWork(aPlan('p'), { plan: 's/p', startedAt: '2026-03-02T11:01:00Z', jobUID: 'uid-j' })
+    const { calls, run } = serverOf({ nodes: [node('a')], jobs: [job('j', 'a', 0)] }, (_, call) =>
+      call === 'GET a' ? node('a', '2', work) : call === 'PATCH a' ? 409 : {},
+    )
+    const { done, left } = await run()
+    expect(done).toEqual([])
+    expect(left).toEqual([expect.stringContaining('upgrades it right now')])
+    expect(calls).toEqual(['PATCH a', 'GET a'])
+  })
+})
+
+test('Jobs that did not start and prepare runs go; an upgrade that runs, an ended Job and a Job of others stay', async () => {
+  const foreign = job('foreign', 'a', 0, {}, { annotations: {} })
+  const prepare = job('prepare', 'a', 1, {}, { labels: { 'drover.io/role': 'prepare', 'drover.io/node': 'a' } })
+  const ended = job('ended', 'a', 0, { status: { conditions: [{ type: 'Complete', status: 'True' }] } })
+  const { calls, options, run } = serverOf(
+    { nodes: [node('a')], jobs: [job('paused', 'a', 0), job('running', 'a', 1), prepare, ended, foreign] },
+    () => ({}),
+  )
+  const { done } = await run()
+  expect(calls).toEqual(['PATCH a', 'DELETE paused', 'DELETE prepare'])
+  expect(options[1]).toMatchObject({ uid: 'uid-paused', resourceVersion: '5' })
+  expect(done).toEqual(['node a: released', 'Job paused: removed', 'Job prepare: removed'])
+})
