@@ -20,6 +20,7 @@ const CHECKS = [
   '2 claim first',
   '3 only our cordons',
   '4 done means done',
+  '4.5 no start while held',
   '5 quorum',
   '6 forward only',
   '7 look before cordon',

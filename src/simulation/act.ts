@@ -3,7 +3,8 @@ import type { Request } from '../base/process.ts'
 import type { Machine } from '../sandbox/machines/machine.ts'
 import type { Sandbox } from '../sandbox/cluster.ts'
 import type { Controllers } from './fleet-of-controllers.ts'
-import { type Action, type ChannelAnswer, NAMESPACE, type PlanObject, type Scenario } from './scenario.ts'
+import { whoIs } from './checkers/fact.ts'
+import { type Action, type Ambush, type ChannelAnswer, NAMESPACE, type PlanObject, type Scenario } from './scenario.ts'
 
 /** What the actions of a schedule work on. */
 export interface Stage {
@@ -12,6 +13,8 @@ export interface Stage {
   readonly channels: Map<string, ChannelAnswer>
   /** The end of what people have sent so far: they do one thing after the other. */
   readonly people: { last: Promise<void> }
+  /** Armed, not yet sprung. */
+  readonly ambushes: Ambush[]
   readonly controllers: Pick<Controllers, 'crash' | 'stall' | 'crashAroundWrite'>
   /** Runs `what` after `ms`, or when the calm begins, whichever is first. */
   readonly later: (ms: number, what: () => void) => void
@@ -31,6 +34,10 @@ export function act(stage: Stage, action: Action): void {
       return sandbox.faults.outage(action.ms)
     case 'compact':
       return sandbox.server.compact()
+    case 'silentWatches':
+      for (const resource of ['nodes', 'plans'])
+        sandbox.faults.once('watchSilent', (call) => call.resource === resource && whoIs(call.user) === 'drover')
+      return
     case 'badRelease': {
       sandbox.releases.set(action.version, action.how)
       return
@@ -38,6 +45,9 @@ export function act(stage: Stage, action: Action): void {
     case 'imageMissing':
       sandbox.images.missing.add(action.image)
       return later(action.ms, () => sandbox.images.missing.delete(action.image))
+    case 'ambush':
+      stage.ambushes.push(action.ambush)
+      return
     case 'moveChannel':
       stage.channels.set(action.url, action.answer)
       return
@@ -49,7 +59,9 @@ export function act(stage: Stage, action: Action): void {
 type MachineAction = Extract<Action, { machine: number }>
 type PlanAction = Exclude<
   Action,
-  MachineAction | { controller: number } | { do: 'apiOutage' | 'compact' | 'badRelease' | 'imageMissing' | 'moveChannel' }
+  | MachineAction
+  | { controller: number }
+  | { do: 'apiOutage' | 'compact' | 'silentWatches' | 'badRelease' | 'imageMissing' | 'moveChannel' | 'ambush' }
 >
 
 function machineAct(stage: Stage, action: MachineAction): void {
@@ -94,13 +106,13 @@ function machineAct(stage: Stage, action: MachineAction): void {
 
 function nodeAct(
   stage: Stage,
-  action: Extract<MachineAction, { do: 'holdNode' | 'cordon' | 'uncordon' | 'taint' | 'disableNode' }>,
+  action: Extract<MachineAction, { do: 'holdNode' | 'cordon' | 'uncordon' | 'recordon' | 'taint' | 'disableNode' }>,
   name: string,
 ): void {
   const patch = (body: JsonObject) =>
     person(stage, { method: 'PATCH', path: `/api/v1/nodes/${name}`, body, contentType: 'application/merge-patch+json' })
   const undo = (body: JsonObject) => {
-    if (action.do !== 'uncordon' && action.undoAfterMs !== undefined) stage.later(action.undoAfterMs, () => patch(body))
+    if ('undoAfterMs' in action && action.undoAfterMs !== undefined) stage.later(action.undoAfterMs, () => patch(body))
   }
   switch (action.do) {
     case 'holdNode':
@@ -109,6 +121,10 @@ function nodeAct(
     case 'cordon':
       patch({ spec: { unschedulable: true } })
       return undo({ spec: { unschedulable: null } })
+    case 'recordon':
+      // Off and on again by hand: from here on the cordon is theirs.
+      patch({ spec: { unschedulable: null } })
+      return patch({ spec: { unschedulable: true } })
     case 'uncordon':
       return patch({ spec: { unschedulable: null } })
     case 'taint':

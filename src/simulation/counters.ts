@@ -1,3 +1,4 @@
+import { STRIKES } from './scenario.ts'
 import { type Phase, PHASES } from './phases.ts'
 
 /** What a run exercised, by name; of many runs, the sum. */
@@ -77,6 +78,9 @@ const EVENTS = [
   'deleteJob',
   'moveChannel',
   'operator retry',
+  'recordon',
+  'silentWatches',
+  ...STRIKES.map((strike) => `ambush ${strike}`),
 ]
 
 /** Everything that a large run must have exercised at least once. */

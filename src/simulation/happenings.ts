@@ -1,12 +1,12 @@
 import type { Dice } from './dice.ts'
 import type { PlanDraft } from './plans.ts'
-import type { Action, ChannelAnswer, Happening } from './scenario.ts'
+import { type Action, type ChannelAnswer, type Happening, STRIKES } from './scenario.ts'
 import type { Draft } from './world.ts'
 
 const MINUTE = 60_000
 
 /** Kinds of trouble that a world has or has not; each world draws from a few, so that each is seen apart from the others. */
-const THEMES = ['controllers', 'network', 'machines', 'programs', 'people', 'plans', 'channels'] as const
+const THEMES = ['ambushes', 'controllers', 'network', 'machines', 'programs', 'people', 'plans', 'channels'] as const
 type Theme = (typeof THEMES)[number]
 
 /** What goes wrong, is repaired, and is changed by people, until the calm. Early moments are likelier: that is where the rollout is. */
@@ -28,6 +28,13 @@ export function makeHappenings(d: Dice, draft: Draft, plans: PlanDraft): readonl
 }
 
 const MAKERS: Readonly<Record<Theme, (d: Dice, draft: Draft, plans: PlanDraft) => Action | undefined>> = {
+  ambushes(d) {
+    const delayMs = d.pick([0, 5, 15, 40, 500, 10_000])
+    return {
+      do: 'ambush',
+      ambush: { on: d.pick(['work', 'cordon', 'cordon', 'begin', 'run'] as const), delayMs, strike: d.pick(STRIKES), other: d.int(0, 6) },
+    }
+  },
   controllers(d) {
     const controller = d.int(0, 2)
     const backAfterMs = d.pick([0, 1_000, 20_000, 5 * MINUTE])
@@ -39,7 +46,11 @@ const MAKERS: Readonly<Record<Theme, (d: Dice, draft: Draft, plans: PlanDraft) =
     ])()
   },
   network(d) {
-    return d.pick<() => Action>([() => ({ do: 'apiOutage', ms: d.pick([2_000, 30_000, 4 * MINUTE]) }), () => ({ do: 'compact' })])()
+    return d.pick<() => Action>([
+      () => ({ do: 'apiOutage', ms: d.pick([2_000, 30_000, 4 * MINUTE]) }),
+      () => ({ do: 'compact' }),
+      () => ({ do: 'silentWatches' }),
+    ])()
   },
   machines(d, { machines }) {
     const machine = d.int(0, machines.length - 1)
@@ -57,7 +68,7 @@ const MAKERS: Readonly<Record<Theme, (d: Dice, draft: Draft, plans: PlanDraft) =
   programs(d, { machines, distro }, { target }) {
     const machine = d.int(0, machines.length - 1)
     return d.pick<() => Action>([
-      () => ({ do: 'failProgram', machine, times: d.pick([1, 2, 6]) }),
+      () => ({ do: 'failProgram', machine, times: d.pick([1, 2, 6, 20]) }),
       () => ({ do: 'dieAfterReplace', machine, times: d.int(1, 3) }),
       () => ({ do: 'hangProgram', machine }),
       () => ({ do: 'imageMissing', image: `rancher/${distro}-upgrade:${target.replace('+', '-')}`, ms: d.int(1, 10) * MINUTE }),
@@ -75,6 +86,7 @@ const MAKERS: Readonly<Record<Theme, (d: Dice, draft: Draft, plans: PlanDraft) =
       () => ({ do: 'holdNamespace', undoAfterMs }),
       () => ({ do: 'cordon', machine, ...(d.chance(0.8) ? { undoAfterMs } : {}) }),
       () => ({ do: 'uncordon', machine }),
+      () => ({ do: 'recordon', machine }),
       () => ({ do: 'taint', machine, ...(d.chance(0.8) ? { undoAfterMs } : {}) }),
       () => ({ do: 'disableNode', machine, plan, ...(d.chance(0.6) ? { undoAfterMs } : {}) }),
       () => ({ do: 'deleteJob' }),

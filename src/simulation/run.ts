@@ -1,24 +1,23 @@
-import { createHash } from 'node:crypto'
-import { TransportError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import type { Outside, Process } from '../base/process.ts'
+import type { Process } from '../base/process.ts'
 import { seededRandom } from '../base/random.ts'
-import { planCRD } from '../api/crd.ts'
 import { createSandbox, type Sandbox } from '../sandbox/cluster.ts'
 import { createFaults } from '../sandbox/faults.ts'
-import { type ApplyObject, apply, standardCluster } from '../sandbox/standard-cluster.ts'
 import { act, createPlan, type Stage } from './act.ts'
+import { sprung } from './ambush.ts'
+import { buildCluster, channelServer } from './build.ts'
 import type { Truth } from './checkers/excuses.ts'
-import { type HistoryWrite, type Violation, whoIs } from './checkers/fact.ts'
+import { type Violation, whoIs } from './checkers/fact.ts'
 import { createJudge, type Judge } from './checkers/judge.ts'
-import { recordOf, type SeenPlan } from './checkers/seen.ts'
+import { recordOf } from './checkers/seen.ts'
 import { type Counters, counting } from './counters.ts'
 import { createControllers } from './fleet-of-controllers.ts'
 import { askRetry, failedPlans, mend } from './operator.ts'
 import { phasesOf } from './phases.ts'
+import { type Action, NAMESPACE, type Scenario } from './scenario.ts'
 import { registerPrograms } from './programs.ts'
-import { type ChannelAnswer, NAMESPACE, type Scenario } from './scenario.ts'
-import { clock as clockText, traceWrite } from './trace.ts'
+import { clock as clockText } from './trace.ts'
+import { watchHistory } from './watch-history.ts'
 
 const MINUTE = 60_000
 /** No write of a controller for this long, with no live work: it has ended. Longer than every timer of the controller but a Job's missing deadline. */
@@ -31,6 +30,8 @@ const BOUND_MS = 14 * 60 * MINUTE
 const HEARTBEAT_MS = 20_000
 const RETRY_EVERY_MS = 15 * MINUTE
 const MAX_RETRIES = 6
+const EAGER_EVERY_MS = 3 * MINUTE
+const EAGER_RETRIES = 4
 
 /** What is under test: the real controller, or a stand-in. */
 export type ControllerUnderTest = (process: Process, env: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<void>
@@ -71,7 +72,12 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   registerPrograms(sandbox.programs)
   const { counters, add, addByPhase } = counting()
   const judge = createJudge(truthOf(sandbox))
-  const watching = watchHistory(sandbox, judge, add, options.trace)
+  const watching = watchHistory(sandbox, judge, add, options.trace, (write) => {
+    for (const { delayMs, action, strike } of sprung(stage, write, judge.mirror)) {
+      add(`ambush ${strike}`)
+      at(delayMs, () => happen(action))
+    }
+  })
   await buildCluster(sandbox, scenario)
 
   const start = sandbox.clock.mono()
@@ -86,6 +92,16 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     options.trace?.(`       ${clockText(lastInput)} ** ${what} ${JSON.stringify(more)}`)
   }
   const calm = () => sandbox.clock.mono() >= calmAt
+
+  const happen = (action: Action) => {
+    if (action.do !== 'ambush') add(action.do)
+    const node = 'machine' in action ? scenario.machines[action.machine]?.name : undefined
+    happened(`${action.do} ${JSON.stringify(action)}`, {
+      ...(node === undefined ? {} : { node }),
+      ...('plan' in action ? { plan: action.plan } : {}),
+    })
+    act(stage, action)
+  }
 
   const controllers = createControllers({
     spawn: sandbox.spawn,
@@ -109,6 +125,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     scenario,
     channels,
     people: { last: Promise.resolve() },
+    ambushes: [],
     controllers,
     later: (ms, what) =>
       at(Math.max(0, Math.min(ms, calmAt - sandbox.clock.mono())), () => {
@@ -122,35 +139,29 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   faults.onFault = (kind) => addByPhase(`fault ${kind}`, watching.phases())
   controllers.start()
   for (const plan of scenario.plans) createPlan(stage, plan)
-  for (const { atMs, action } of scenario.happenings) {
-    at(atMs, () => {
-      add(action.do)
-      const node = 'machine' in action ? scenario.machines[action.machine]?.name : undefined
-      happened(`${action.do} ${JSON.stringify(action)}`, {
-        ...(node === undefined ? {} : { node }),
-        ...('plan' in action ? { plan: action.plan } : {}),
-      })
-      act(stage, action)
-    })
-  }
+  for (const { atMs, action } of scenario.happenings) at(atMs, () => happen(action))
   at(scenario.calmMs, () => {
     happened('calm')
+    stage.ambushes.length = 0
     mend(stage)
   })
   let retries = 0
-  const operate = () => {
-    const failed = failedPlans(judge.mirror)
-    if (failed.length > 0 && retries < MAX_RETRIES) {
-      retries += 1
-      for (const plan of failed) {
-        add('operator retry')
-        happened(`retry ${plan}`, { plan })
-        askRetry(stage, plan, retries)
-      }
+  const operate = (most: number) => {
+    const failed = retries < most ? failedPlans(judge.mirror) : []
+    if (failed.length > 0) retries += 1
+    for (const plan of failed) {
+      add('operator retry')
+      happened(`retry ${plan}`, { plan })
+      askRetry(stage, plan, retries)
     }
-    at(RETRY_EVERY_MS, operate)
   }
-  at(scenario.calmMs + 2 * MINUTE, operate)
+  const every = (ms: number, what: () => void) =>
+    at(ms, () => {
+      what()
+      every(ms, what)
+    })
+  if (scenario.eagerOperator) every(EAGER_EVERY_MS, () => operate(calm() ? 0 : EAGER_RETRIES))
+  at(scenario.calmMs, () => every(RETRY_EVERY_MS, () => operate(EAGER_RETRIES + MAX_RETRIES)))
 
   const opensBy = scenario.plans.some((plan) => plan.spec['window'] !== undefined) ? start + 45 * MINUTE : start
   const over = () => {
@@ -188,100 +199,4 @@ function truthOf(sandbox: Sandbox): Truth {
     },
     namespaceHeld: () => sandbox.server.peek('namespaces', NAMESPACE)?.metadata.annotations?.['drover.io/hold'] === 'true',
   }
-}
-
-interface Watching {
-  lastControllerWrite(): number
-  phases(): ReturnType<typeof phasesOf>
-  hash(): string
-}
-
-/** Feeds the judge with every write, and with what the members of etcd did before it. */
-function watchHistory(sandbox: Sandbox, judge: Judge, add: (name: string) => void, trace: ((line: string) => void) | undefined): Watching {
-  const hash = createHash('sha256')
-  let etcdSeen = 0
-  let last = 0
-  let phases: ReturnType<typeof phasesOf> | undefined
-  sandbox.server.onWrite((write) => {
-    for (; etcdSeen < sandbox.etcd.timeline.length; etcdSeen += 1) {
-      const event = sandbox.etcd.timeline[etcdSeen]
-      if (event !== undefined) judge.see({ kind: 'etcd', mono: event.at, member: event.member, up: event.up })
-    }
-    const seen: HistoryWrite = write
-    hash.update(
-      `${write.n}|${write.mono}|${write.user}|${write.verb}|${write.ref.resource}|${write.ref.name}|${write.status}|${write.after?.metadata.resourceVersion}\n`,
-    )
-    const before = judge.violations.length
-    judge.see({ kind: 'write', write: seen })
-    const line = trace === undefined ? undefined : traceWrite(seen)
-    if (line !== undefined) trace?.(line)
-    for (const violation of judge.violations.slice(before)) trace?.(`!!!!!! promise ${violation.promise}: ${violation.message}`)
-    if (whoIs(write.user) !== 'drover' || write.ref.resource === 'leases') return
-    last = write.mono
-    phases = undefined
-    if (write.ref.resource === 'plans' && write.ref.subresource === 'status')
-      for (const shown of shownIn(write.after as unknown as SeenPlan | undefined)) add(shown)
-  })
-  return {
-    lastControllerWrite: () => last,
-    phases() {
-      phases ??= phasesOf(judge.mirror)
-      return phases
-    },
-    hash: () => hash.digest('hex'),
-  }
-}
-
-/** What a Plan's status shows: the reasons of its conditions, and the phases of its nodes. */
-function shownIn(plan: SeenPlan | undefined): readonly string[] {
-  const status = plan?.status as
-    | { readonly conditions?: readonly { readonly reason?: string }[]; readonly nodeStatuses?: readonly { readonly phase?: string }[] }
-    | undefined
-  const reasons = (status?.conditions ?? []).map(({ reason }) => `hold ${reason}`)
-  const phases = (status?.nodeStatuses ?? []).map(({ phase }) => `phase ${phase}`)
-  return [...new Set([...reasons, ...phases])]
-}
-
-/** The release channels of a world. The real protocol: a redirect names the version. */
-function channelServer(channels: ReadonlyMap<string, ChannelAnswer>): Outside {
-  return {
-    async get(url) {
-      const answer = channels.get(url) ?? { status: 404, body: '' }
-      if (answer === 'down') throw new TransportError('ConnectionFailed', 'connection refused')
-      if ('redirect' in answer) return { status: 302, statusLine: 'HTTP/1.1 302 Found', headers: { location: answer.redirect }, body: '' }
-      return { status: answer.status, statusLine: `HTTP/1.1 ${answer.status} Answer`, headers: {}, body: answer.body }
-    },
-  }
-}
-
-/** Machines, workloads, Secrets and the Plan's CRD; time passes until all of it stands. */
-async function buildCluster(sandbox: Sandbox, scenario: Scenario): Promise<void> {
-  const servers = scenario.machines.filter((spec) => spec.role === 'server')
-  const agents = scenario.machines.filter((spec) => spec.role === 'agent')
-  const byName = new Map(scenario.machines.map((spec) => [spec.name, spec]))
-  await standardCluster(sandbox, {
-    servers: servers.length,
-    agents: agents.length,
-    serverName: (i) => servers[i - 1]?.name ?? `server-${i}`,
-    agentName: (i) => agents[i - 1]?.name ?? `agent-${i}`,
-    workloads: scenario.workloads,
-    machine: (spec) => ({ ...spec, ...byName.get(spec.name) }),
-  })
-  const objects: readonly ApplyObject[] = [planCRD as unknown as ApplyObject, ...scenario.secrets.map(secret)]
-  let applied = 0
-  let failure: unknown
-  for (const object of objects) {
-    apply(sandbox, object).then(
-      () => (applied += 1),
-      (error: unknown) => (failure = error),
-    )
-  }
-  const done = await sandbox.run(() => applied === objects.length || failure !== undefined, MINUTE)
-  if (failure !== undefined) throw failure
-  if (!done) throw new Error('the cluster could not be filled')
-}
-
-function secret(name: string): ApplyObject {
-  const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: NAMESPACE }, type: 'Opaque', data: { token: 'YQ==' } }
-  return object
 }

@@ -29,6 +29,7 @@ export type Action =
   | { readonly do: 'stallController'; readonly controller: number; readonly ms: number }
   | { readonly do: 'apiOutage'; readonly ms: number }
   | { readonly do: 'compact' }
+  | { readonly do: 'silentWatches' }
   // machines
   | { readonly do: 'powerCut'; readonly machine: number; readonly ms: number }
   | { readonly do: 'reboot'; readonly machine: number }
@@ -42,6 +43,8 @@ export type Action =
   | { readonly do: 'hangProgram'; readonly machine: number }
   | { readonly do: 'badRelease'; readonly version: string; readonly how: 'crash' | 'hang' }
   | { readonly do: 'imageMissing'; readonly image: string; readonly ms: number }
+  // whatever a controller does next: see Ambush
+  | { readonly do: 'ambush'; readonly ambush: Ambush }
   // people
   | { readonly do: 'editPlan'; readonly plan: string; readonly spec: Readonly<Record<string, unknown>> }
   | { readonly do: 'deletePlan'; readonly plan: string; readonly againAfterMs?: number }
@@ -57,11 +60,39 @@ export type Action =
   | { readonly do: 'holdNamespace'; readonly undoAfterMs: number }
   | { readonly do: 'cordon'; readonly machine: number; readonly undoAfterMs?: number }
   | { readonly do: 'uncordon'; readonly machine: number }
+  | { readonly do: 'recordon'; readonly machine: number }
   | { readonly do: 'taint'; readonly machine: number; readonly undoAfterMs?: number }
   | { readonly do: 'disableNode'; readonly machine: number; readonly plan: string; readonly undoAfterMs?: number }
   | { readonly do: 'rotateSecret'; readonly name: string }
   | { readonly do: 'deleteJob' }
   | { readonly do: 'moveChannel'; readonly url: string; readonly answer: ChannelAnswer }
+
+/**
+ * Waits for the next controller's write of that kind on some node, and strikes `delayMs` later: at that node, at its Plan, or at another server.
+ * Random moments rarely meet the few milliseconds that matter.
+ */
+export interface Ambush {
+  readonly on: 'work' | 'cordon' | 'begin' | 'run'
+  readonly delayMs: number
+  readonly strike: (typeof STRIKES)[number]
+  /** Index into the other servers, modulo their number. */
+  readonly other: number
+}
+
+export const STRIKES = [
+  'recordon',
+  'uncordon',
+  'powerCut',
+  'reboot',
+  'holdNode',
+  'pausePlan',
+  'abortPlan',
+  'deletePlan',
+  'cordonOther',
+  'notReadyOther',
+  'powerCutOther',
+  'silentWatches',
+] as const
 
 export type ChannelAnswer = { readonly redirect: string } | { readonly status: number; readonly body: string } | 'down'
 
@@ -77,6 +108,10 @@ export interface Scenario {
   /** PodDisruptionBudgets that allow nothing, lifted by a person at `calmMs`: workload names. */
   readonly stuckWorkloads: readonly string[]
   readonly plans: readonly PlanObject[]
+  /** Nodes that a former SUC left in `status.applying` of the first Plan, cordoned if that Plan cordons or drains: machine indexes. */
+  readonly leftovers: readonly number[]
+  /** Whether somebody asks for a retry of what failed while things still go wrong. */
+  readonly eagerOperator: boolean
   readonly secrets: readonly string[]
   readonly channels: Readonly<Record<string, ChannelAnswer>>
   readonly controllers: readonly { readonly skewMs: number; readonly startMs: number }[]

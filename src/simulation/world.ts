@@ -32,6 +32,8 @@ export function makeScenario(seed: number): Scenario {
     workloads: workloads.all,
     stuckWorkloads: workloads.stuck,
     plans: plans.plans,
+    leftovers: d.chance(0.1) ? d.some([...machines.keys()], 0.15).slice(0, 3) : [],
+    eagerOperator: chaos && d.chance(0.3),
     secrets: plans.secrets,
     channels: plans.channels,
     controllers: makeControllers(d),

@@ -7,4 +7,35 @@ export interface Mutant {
 }
 
 /** Each removes a safeguard that a promise rests on. */
-export const MUTANTS: readonly Mutant[] = []
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'no confirmation after the claim',
+    file: 'src/controller/act.ts',
+    find: 'if (claimed.length === 0) return\n',
+    replace: 'for (const claim of claims) memory.confirmed.add(claim)\n    return\n',
+  },
+  {
+    name: 'no cordon ownership check',
+    file: 'src/rollout/verdict.ts',
+    find: "return (node.cordonOwner ?? '') === (cordon.adopted ?? FIELD_MANAGER)",
+    replace: 'return true',
+  },
+  {
+    name: 'done label without proof',
+    file: 'src/rollout/after-start.ts',
+    find: 'if (!work.kubernetes) return job?.complete === true\n',
+    replace: 'return job?.complete === true\n',
+  },
+  {
+    name: 'no re-check at the point of no return',
+    file: 'src/controller/act.ts',
+    find: 'const held = await confirm.start(action.plan, action.node, action.quorum)',
+    replace: 'const held = undefined',
+  },
+  {
+    name: 'retry not remembered',
+    file: 'src/rollout/slots.ts',
+    find: '(retry !== undefined && retry !== past.retrySeen)',
+    replace: 'retry !== undefined',
+  },
+]

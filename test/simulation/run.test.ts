@@ -12,6 +12,8 @@ const calm: Scenario = {
   stuckWorkloads: [],
   secrets: [],
   channels: {},
+  leftovers: [],
+  eagerOperator: false,
   plans: [
     {
       apiVersion: 'upgrade.cattle.io/v1',

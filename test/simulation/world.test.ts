@@ -39,6 +39,6 @@ describe('makeScenario', () => {
 
   test('every kind of happening comes up', () => {
     const kinds = new Set(SEEDS.flatMap((seed) => makeScenario(seed).happenings.map(({ action }) => action.do)))
-    expect(kinds.size).toBe(30)
+    expect(kinds.size).toBe(33)
   })
 })

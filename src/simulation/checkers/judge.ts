@@ -3,6 +3,7 @@ import { doneMeansDone } from './done-means-done.ts'
 import type { Excuse, Truth } from './excuses.ts'
 import type { Checker, Fact, Violation } from './fact.ts'
 import { forwardOnly } from './forward-only.ts'
+import { heldStart } from './held-start.ts'
 import { itEnds } from './it-ends.ts'
 import { limits } from './limits.ts'
 import { lookBeforeCordon } from './look-before-cordon.ts'
@@ -35,6 +36,7 @@ export function createJudge(truth: Truth): Judge {
     quorum(mirror),
     forwardOnly(mirror),
     lookBeforeCordon(mirror),
+    heldStart(mirror),
     noHotLoop(),
     neverTwice(mirror),
     itEnds(mirror, truth, excused),

@@ -1,8 +1,8 @@
 import { isDisruptive } from './excuses.ts'
-import type { Checker } from './fact.ts'
+import { type Checker, type HistoryWrite, took } from './fact.ts'
 import type { Mirror } from './mirror.ts'
 import { isCordoned, isEtcd, recordOf, type SeenNode } from './seen.ts'
-import { liveJobs, touchesOf } from './touch.ts'
+import { liveJobs, placeOf, touchesOf } from './touch.ts'
 
 /** What a careful controller cannot have known yet, in milliseconds: between its last look (a quorum read) and the write that follows. */
 const LOOKED_AGO_MS = 30_000
@@ -17,7 +17,16 @@ const SILENT_MS = 60_000
  * look would have shown it.
  */
 export function quorum(mirror: Mirror): Checker {
+  /** When the apply Job for a node was made: the members are read anew after that. */
+  const made = new Map<string, number>()
   let checks = 0
+
+  function noteJob(write: HistoryWrite): void {
+    if (write.ref.resource !== 'jobs' || write.verb !== 'create' || !took(write)) return
+    const job = mirror.jobs.get(`${write.ref.namespace}/${write.ref.name}`)
+    const place = job === undefined ? undefined : placeOf(job, mirror)
+    if (place?.prepares === false) made.set(place.node, write.mono)
+  }
 
   /** Held down by us: cordoned, or a disruptive Plan past its point of no return. */
   function ours(member: SeenNode): boolean {
@@ -35,16 +44,16 @@ export function quorum(mirror: Mirror): Checker {
     return plan === undefined || isDisruptive(plan)
   }
 
-  function down(member: SeenNode, mono: number, cordons: boolean): string | undefined {
+  /** `known`: what was so by then had to be seen. `silent`: the same for heartbeats; undefined = they do not count yet. */
+  function down(member: SeenNode, known: number, silent: number | undefined): string | undefined {
     const { name, uid } = member.metadata
     const story = mirror.node(uid)
-    const known = mono - (cordons ? CORDON_LOOKED_AGO_MS : LOOKED_AGO_MS)
     if (ours(member)) return `${name} is being worked on`
     if (isCordoned(member) && (story.cordon?.mono ?? 0) <= known) return `${name} is cordoned`
     if (story.notReadySince !== undefined && story.notReadySince <= known) return `${name} is not Ready`
-    if (!cordons && story.beat.mono + SILENT_MS <= known) return `${name} is silent`
+    if (silent !== undefined && story.beat.mono + SILENT_MS <= silent) return `${name} is silent`
     const etcdDown = mirror.etcdDownSince.get(name)
-    if (!cordons && etcdDown !== undefined && etcdDown + SILENT_MS <= known) return `etcd on ${name} is down`
+    if (silent !== undefined && etcdDown !== undefined && etcdDown + SILENT_MS <= silent) return `etcd on ${name} is down`
     return undefined
   }
 
@@ -53,6 +62,7 @@ export function quorum(mirror: Mirror): Checker {
     checks: () => checks,
     see(fact) {
       if (fact.kind !== 'write') return []
+      noteJob(fact.write)
       const broken: string[] = []
       for (const touch of touchesOf(fact.write, mirror)) {
         if (touch.what !== 'cordon' && touch.what !== 'begin' && touch.what !== 'run') continue
@@ -61,7 +71,10 @@ export function quorum(mirror: Mirror): Checker {
         checks += 1
         const others = [...mirror.nodes.values()].filter((other) => isEtcd(other) && other.metadata.uid !== node.metadata.uid)
         const total = others.length + 1
-        const causes = others.map((other) => down(other, fact.write.mono, touch.what === 'cordon')).filter((cause) => cause !== undefined)
+        const { mono } = fact.write
+        const silent = touch.what === 'cordon' ? undefined : mono - LOOKED_AGO_MS
+        const known = silent === undefined ? mono - CORDON_LOOKED_AGO_MS : Math.max(silent, made.get(touch.node) ?? 0)
+        const causes = others.map((other) => down(other, known, silent)).filter((cause) => cause !== undefined)
         const needed = total >= 3 ? Math.floor(total / 2) + 1 : total - 1
         if (others.length - causes.length < needed) {
           broken.push(

@@ -66,6 +66,15 @@ describe('promise 5', () => {
     expect(s.said).toEqual(['begin of etcd member s1: 1 of 3 remain, 2 are needed (s2 is not Ready)'])
   })
 
+  test('a member that was cordoned before the Job was made had to be seen', () => {
+    const s = begun(3)
+    cordon(s, 's1')
+    s.patchNode('s2', { unschedulable: true }, 'person')
+    s.job('j', { plan: 'p', node: 's1' })
+    s.patchNode('s1', { record: working('p', { startedAt: 't' }) })
+    expect(s.said).toEqual(['begin of etcd member s1: 1 of 3 remain, 2 are needed (s2 is cordoned)'])
+  })
+
   test('of two members the other must be well', () => {
     const s = begun(2)
     cordon(s, 's1')

@@ -69,6 +69,7 @@ export interface NodeChange {
   readonly unschedulable?: boolean
   readonly record?: SeenRecord | null
   readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
   readonly version?: string
   readonly ready?: 'True' | 'False' | 'Unknown'
   readonly beat?: string
@@ -151,7 +152,7 @@ export function story(make: (mirror: Mirror) => Checker): Story & { readonly che
     },
     patchNode(name, change, user = 'drover-1') {
       const before = mirror.nodes.get(name) as Node
-      const annotations = { ...before.metadata.annotations }
+      const annotations = { ...before.metadata.annotations, ...change.annotations }
       if (change.record !== undefined) annotations['drover.io/node-upgrade'] = JSON.stringify(change.record)
       if (change.record === null) delete annotations['drover.io/node-upgrade']
       const ready = before.status?.conditions?.[0]
