@@ -34,7 +34,7 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
     let world = gather.world()
     let decision = decide(world)
     for (let round = 0; round < ROUNDS && decision.needs.length > 0; round++) {
-      remember(memory, decision, world.now, world.nodes, world.pods)
+      remember(memory, decision, world)
       // A dry run is a request for a write: explain asks for none.
       gather.fetch(decision.needs.filter((need) => need.kind !== 'dryRun'))
       await process.clock.sleep(ROUND_MS)

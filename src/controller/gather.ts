@@ -20,6 +20,10 @@ const ERROR_RETRY_MS = 5_000
 /** What lies outside of the cluster, or waits for a person, is asked again ever more seldom, up to this. */
 const MAX_ERROR_RETRY_MS = { channel: 300_000, dryRun: 60_000 }
 const LOG_LINES = '20'
+/** An answer that nobody has asked for in so long is forgotten. */
+const FORGET_MS = 3_600_000
+/** Views of several nodes that are read at about the same time share the list of PodDisruptionBudgets: the API server judges each eviction anyway. */
+const BUDGETS_SHARED_MS = 1_000
 /** DaemonSets seldom come and go. */
 const DAEMONSET_MAX_AGE_MS = 300_000
 
@@ -41,8 +45,9 @@ export function createGather(
   const { clock, log } = process
   const limit = pLimit(FETCHES)
   const under = new Set<string>()
-  const askedAt = new Map<string, { at: number; failures: number }>()
+  const askedAt = new Map<string, { at: number; failures: number; need: Need; wantedAt: number }>()
   const daemonSets = new Map<string, { at: number; exists: boolean }>()
+  let budgets: { at: number; list: Promise<readonly PodDisruptionBudget[]> } | undefined
   let clusterID: string | undefined
   caches.plans.subscribe(() => {
     if (caches.plans.list().some((view) => view.plan?.spec.secrets?.some((secret) => secret.ignoreUpdates !== true) === true)) {
@@ -87,11 +92,20 @@ export function createGather(
   }
 
   async function drainView(node: string): Promise<DrainView> {
-    const [pods, budgets] = await Promise.all([
+    const [pods, found] = await Promise.all([
       client.list<Pod>('/api/v1/pods', { query: { fieldSelector: `spec.nodeName=${node}` } }),
-      client.list<PodDisruptionBudget>('/apis/policy/v1/poddisruptionbudgets'),
+      allBudgets(),
     ])
-    return { pods: pods.items, budgets: budgets.items, daemonSets: await daemonSetsOf(pods.items) }
+    return { pods: pods.items, budgets: found, daemonSets: await daemonSetsOf(pods.items) }
+  }
+
+  function allBudgets(): Promise<readonly PodDisruptionBudget[]> {
+    const at = clock.mono()
+    if (budgets !== undefined && at - budgets.at < BUDGETS_SHARED_MS) return budgets.list
+    const list = client.list<PodDisruptionBudget>('/apis/policy/v1/poddisruptionbudgets').then(({ items }) => items)
+    budgets = { at, list }
+    list.catch(() => (budgets = undefined))
+    return list
   }
 
   /** Which of the DaemonSets that the pods name exist, as `namespace/name`; kubectl looks too (a pod of one that is gone needs force). */
@@ -101,12 +115,13 @@ export function createGather(
       const owner = metadata?.ownerReferences?.find((reference) => reference.controller === true && reference.kind === 'DaemonSet')
       if (owner !== undefined) named.add(`${metadata?.namespace ?? ''}/${owner.name}`)
     }
+    for (const [key, { at }] of daemonSets) if (clock.mono() - at > DAEMONSET_MAX_AGE_MS) daemonSets.delete(key)
     const existing = new Set<string>()
     for (const key of named) {
       const known = daemonSets.get(key)
-      if (known === undefined || clock.mono() - known.at > DAEMONSET_MAX_AGE_MS)
-        daemonSets.set(key, { at: clock.mono(), exists: await daemonSetExists(key) })
-      if (daemonSets.get(key)?.exists === true) existing.add(key)
+      const exists = known?.exists ?? (await daemonSetExists(key))
+      if (known === undefined) daemonSets.set(key, { at: clock.mono(), exists })
+      if (exists) existing.add(key)
     }
     return existing
   }
@@ -199,6 +214,7 @@ export function createGather(
         const key = keyOf(need)
         if (under.has(key)) continue
         const last = askedAt.get(key)
+        if (last !== undefined) last.wantedAt = now
         const gone = need.kind === 'drain' && !memory.drains.has(need.node)
         const due =
           last === undefined || (gone && last.failures === 0)
@@ -218,12 +234,33 @@ export function createGather(
           })
           .then((ok) => {
             under.delete(key)
-            askedAt.set(key, { at, failures: ok ? 0 : (last?.failures ?? 0) + 1 })
+            askedAt.set(key, { at, failures: ok ? 0 : (last?.failures ?? 0) + 1, need, wantedAt: at })
             fetched()
           })
       }
+      for (const [key, { need, wantedAt }] of askedAt) {
+        if (now - wantedAt < FORGET_MS) continue
+        askedAt.delete(key)
+        forget(memory, need)
+      }
       return next
     },
+  }
+}
+
+function forget(memory: Memory, need: Need): void {
+  switch (need.kind) {
+    case 'channel':
+      return void memory.channels.delete(need.url)
+    case 'secret':
+      return void memory.secrets.delete(need.name)
+    case 'dryRun':
+      return void memory.dryRuns.delete(need.key)
+    case 'drain':
+    case 'beat':
+    case 'log':
+      // These go with the node or the pod.
+      return
   }
 }
 

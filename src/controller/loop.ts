@@ -92,7 +92,7 @@ export async function runLoop({
   function pass(): void {
     const world = gather.world()
     const decision: Decision = decide(world)
-    remember(memory, decision, world.now, world.nodes, world.pods)
+    remember(memory, decision, world)
     tally(decision)
     const due = [decision.lookAt, gather.fetch(decision.needs), act.start(decision.steps, ++passes)].filter((at) => at !== undefined)
     if (due.length > 0) queue.addAfter(PASS, Math.max(1, Math.min(...due) - clock.mono()))

@@ -1,7 +1,7 @@
 /** What a leader keeps in memory between passes. All of it can be lost: a new leader starts with an empty one (design §3). */
 import type { Secret } from 'kubernetes-types/core/v1.d.ts'
 import type { Hold } from '../api/reasons.ts'
-import type { Decision, DrainView, Fresh, Moment, NodeView, PodView, Evicted, Setback } from '../rollout/world.ts'
+import type { Decision, DrainView, Fresh, Evicted, Moment, Setback, World } from '../rollout/world.ts'
 
 export interface Memory {
   readonly drains: Map<string, Fresh<DrainView>>
@@ -39,15 +39,12 @@ export function createMemory(): Memory {
 }
 
 /** Takes over what the decision asserted, and forgets what nobody will ask for any more. */
-export function remember(memory: Memory, decision: Decision, now: Moment, nodes: readonly NodeView[], pods: readonly PodView[]): void {
+export function remember(memory: Memory, decision: Decision, { now, nodes, pods, plans }: World): void {
   for (const key of memory.since.keys()) if (!decision.facts.has(key)) memory.since.delete(key)
   for (const key of decision.facts) if (!memory.since.has(key)) memory.since.set(key, now)
-  const wanted = new Set(
-    decision.needs.map((need) =>
-      need.kind === 'drain' ? need.node : need.kind === 'log' ? need.podUID : need.kind === 'dryRun' ? need.key : '',
-    ),
-  )
-  for (const key of memory.drains.keys()) if (!wanted.has(key)) memory.drains.delete(key)
+  const draining = new Set(decision.needs.flatMap((need) => (need.kind === 'drain' ? [need.node] : [])))
+  for (const key of memory.drains.keys()) if (!draining.has(key)) memory.drains.delete(key)
+  for (const name of memory.rechecks.keys()) if (!nodes.some((node) => node.name === name)) memory.rechecks.delete(name)
   const tried = new Set(decision.steps.map((step) => step.about))
   for (const [key, { at }] of memory.setbacks) if (!tried.has(key) && at + SETBACK_MS < now.mono) memory.setbacks.delete(key)
   const alive = new Set(pods.map((pod) => pod.uid))
@@ -55,6 +52,13 @@ export function remember(memory: Memory, decision: Decision, now: Moment, nodes:
   // A claim is confirmed until its node has a record; a later attempt has to be confirmed anew.
   const working = new Set<string>()
   for (const node of nodes) if (node.record?.ok === true && node.record.record.work !== undefined) working.add(node.uid)
-  for (const key of memory.confirmed) if (working.has(key.slice(key.lastIndexOf('/') + 1))) memory.confirmed.delete(key)
+  for (const key of memory.confirmed) {
+    const [planUID, , nodeUID] = key.split('/')
+    const plan = plans.find((view) => view.uid === planUID)
+    const node = nodes.find((view) => view.uid === nodeUID)
+    const applying = plan?.plan?.status.applying ?? []
+    // What is confirmed stands in `applying`; a slot that was given back has to be claimed anew.
+    if (node === undefined || working.has(node.uid) || !applying.includes(node.hostname ?? node.name)) memory.confirmed.delete(key)
+  }
   if (memory.evictions.size > 10_000) memory.evictions.clear()
 }

@@ -13,6 +13,8 @@ const EVICTION_RETRY_MS = 5000
 const EVICTION_BLOCKED_RETRY_MS = 60_000
 const VIEW_POLL_MS = 2000
 const FORECAST_MAX_AGE_MS = 60_000
+/** Nothing is left, but the start waits for something else: new pods on the cordoned node would have to tolerate it. */
+const DONE_MAX_AGE_MS = 60_000
 const MAX_EVICTIONS_A_PASS = 20
 
 export interface Draining {
@@ -82,7 +84,10 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
       ])
     return { possible: true, done: false }
   }
-  if (left.length === 0) return { possible: true, done: true }
+  if (left.length === 0) {
+    pass.need({ kind: 'drain', node: node.name, maxAgeMs: DONE_MAX_AGE_MS })
+    return { possible: true, done: true }
+  }
   const stuck = evict.length > 0 && evict.every((pod) => world.observed.evictions.get(pod.metadata?.uid ?? '')?.sent === false)
   pass.need({ kind: 'drain', node: node.name, maxAgeMs: stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
   const timeout = drainTimeoutMs(options)
