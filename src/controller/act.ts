@@ -106,7 +106,10 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         memory.setbacks.delete(`claim ${key} ${node.name}`)
         continue
       }
-      const told = { ...held, ...hold('ClaimWithdrawn', `${held.reason}: ${held.message}`, { retryAt: clock.wall() + HELD_RETRY_MS }) }
+      const told = {
+        ...held,
+        ...hold('ClaimWithdrawn', `the claim was withdrawn: ${held.message} (${held.reason})`, { retryAt: clock.wall() + HELD_RETRY_MS }),
+      }
       memory.setbacks.set(`claim ${key} ${node.name}`, { plan: key, node: node.name, hold: told, at: clock.mono() })
     }
     if (holds.size === 0) return

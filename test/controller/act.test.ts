@@ -92,9 +92,14 @@ describe('a claim that its confirmation finds wrong', () => {
     expect(memory.setbacks.get(`claim ${view.key} n1`)).toMatchObject({
       plan: view.key,
       node: 'n1',
-      hold: { reason: 'ClaimWithdrawn', message: 'ControlPlaneBusy: server s1 is in flight', endedBy: 'time', retryAt: 10_000 },
+      hold: {
+        reason: 'ClaimWithdrawn',
+        message: 'the claim was withdrawn: server s1 is in flight (ControlPlaneBusy)',
+        endedBy: 'time',
+        retryAt: 10_000,
+      },
     })
-    expect((calls[1]?.body?.['metadata'] as JsonObject)['resourceVersion']).toBe('10')
+    expect(calls[1]?.body?.['metadata']).toMatchObject({ resourceVersion: '10' })
   })
 
   test('a node that stood in applying before keeps its place', async () => {
