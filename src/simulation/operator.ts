@@ -1,3 +1,4 @@
+import { noTrouble } from '../sandbox/machines/machine.ts'
 import type { Mirror } from './checkers/mirror.ts'
 import { keyOf, recordOf } from './checkers/seen.ts'
 import { person, powerOn, type Stage } from './act.ts'
@@ -10,15 +11,8 @@ export function mend(stage: Stage): void {
   sandbox.releases.clear()
   sandbox.images.missing.clear()
   for (const machine of sandbox.machines.values()) {
-    Object.assign(machine.trouble, {
-      programFailures: 0,
-      dieAfterReplace: 0,
-      hangs: false,
-      diskFull: false,
-      notReady: false,
-      kubeletStartMs: 0,
-      badRelease: false,
-    })
+    // A reboot that is due stays due.
+    Object.assign(machine.trouble, noTrouble, { rebootRequired: machine.trouble.rebootRequired })
     if (removed(stage, machine.name)) continue
     powerOn(machine)
     if (machine.service === 'down' || machine.running !== machine.onDisk) machine.restartService()
@@ -26,11 +20,12 @@ export function mend(stage: Stage): void {
   for (const [url, answer] of stage.channels) {
     if (typeof answer === 'string' || 'status' in answer) stage.channels.set(url, scenario.channels[url] ?? answer)
   }
-  for (const name of scenario.stuckWorkloads) {
+  // On a small cluster even a mild budget may leave no room: people lift what blocks.
+  for (const { name, minAvailable } of scenario.workloads) {
     person(stage, {
       method: 'PATCH',
       path: `/apis/policy/v1/namespaces/default/poddisruptionbudgets/${name}`,
-      body: { spec: { minAvailable: 0 } },
+      body: { spec: minAvailable === undefined ? { maxUnavailable: '100%' } : { minAvailable: 0 } },
       contentType: 'application/merge-patch+json',
     })
   }

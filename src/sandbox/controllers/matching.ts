@@ -1,5 +1,6 @@
-import type { NodeSelectorRequirement, NodeSelectorTerm, Node, Pod, Taint, Toleration } from 'kubernetes-types/core/v1.d.ts'
+import type { NodeSelectorTerm, Node, Pod, Taint, Toleration } from 'kubernetes-types/core/v1.d.ts'
 import type { LabelSelector } from 'kubernetes-types/meta/v1.d.ts'
+import { meets } from '../requirement.ts'
 
 type Labels = Readonly<Record<string, string>>
 
@@ -8,26 +9,6 @@ export function selects(selector: LabelSelector | undefined, labels: Labels | un
   if (selector === undefined) return false
   for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (labels?.[key] !== value) return false
   return (selector.matchExpressions ?? []).every((term) => meets(term, labels?.[term.key]))
-}
-
-function meets(term: Pick<NodeSelectorRequirement, 'operator' | 'values'>, value: string | undefined): boolean {
-  const values = term.values ?? []
-  switch (term.operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0])
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0])
-    default:
-      return false
-  }
 }
 
 function termMatches(term: NodeSelectorTerm, node: Node): boolean {

@@ -107,7 +107,8 @@ export interface Machine {
   flap(options: { readonly times: number; readonly everyMs: number }): void
 }
 
-const noTrouble: Trouble = {
+/** How a machine begins. */
+export const noTrouble: Trouble = {
   programFailures: 0,
   dieAfterReplace: 0,
   hangs: false,

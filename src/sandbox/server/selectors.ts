@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../base/json.ts'
+import { meets, type Requirement } from '../requirement.ts'
 import { arrayOf, asText, at, isObject, objectOf, stringOf } from './json.ts'
 import { badRequest } from './status.ts'
 import type { ApiObject, Resource } from './types.ts'
@@ -16,10 +17,8 @@ export interface Selection {
 
 type Labels = Readonly<Record<string, string>>
 
-interface Requirement {
+interface LabelRequirement extends Requirement {
   readonly key: string
-  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist' | 'Gt' | 'Lt'
-  readonly values: readonly string[]
 }
 
 /** Parses `labelSelector` and `fieldSelector` of a request. */
@@ -32,7 +31,7 @@ export function parseSelection(resource: Resource, query: Readonly<Record<string
     exact: exact === undefined ? undefined : { field: exact.field, value: exact.value },
     matches: (object) =>
       fields.every((field) => (fieldValue(object, field.field) === field.value) === field.equal) &&
-      matchesLabels(labels, object.metadata.labels ?? {}),
+      labels.every((requirement) => meets(requirement, object.metadata.labels?.[requirement.key])),
   }
 }
 
@@ -51,37 +50,9 @@ export function matchesLabelSelector(selector: JsonObject | undefined, labels: L
   for (const [key, value] of Object.entries(objectOf(selector['matchLabels']))) if (labels[key] !== value) return false
   return arrayOf(selector['matchExpressions']).every((expression) => {
     if (!isObject(expression)) return false
-    const requirement: Requirement = {
-      key: stringOf(expression['key']) ?? '',
-      operator: (stringOf(expression['operator']) ?? 'In') as Requirement['operator'],
-      values: arrayOf(expression['values']).map(String),
-    }
-    return meets(requirement, labels)
+    const requirement = { operator: stringOf(expression['operator']) ?? 'In', values: arrayOf(expression['values']).map(String) }
+    return meets(requirement, labels[stringOf(expression['key']) ?? ''])
   })
-}
-
-function matchesLabels(requirements: readonly Requirement[], labels: Labels): boolean {
-  return requirements.every((requirement) => meets(requirement, labels))
-}
-
-function meets({ key, operator, values }: Requirement, labels: Labels): boolean {
-  const value = labels[key]
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0])
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0])
-    default:
-      return operator satisfies never
-  }
 }
 
 const key = String.raw`[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?`
@@ -89,8 +60,8 @@ const setBased = new RegExp(String.raw`^(${key})\s+(in|notin)\s*\(([^)]*)\)$`)
 const compared = new RegExp(String.raw`^(${key})\s*(==|=|!=|>|<)\s*([A-Za-z0-9._-]*)$`)
 const existing = new RegExp(String.raw`^(!?)\s*(${key})$`)
 
-function parseLabelSelector(text: string): readonly Requirement[] {
-  return splitOutsideParentheses(text).map((part): Requirement => {
+function parseLabelSelector(text: string): readonly LabelRequirement[] {
+  return splitOutsideParentheses(text).map((part): LabelRequirement => {
     const set = setBased.exec(part)
     if (set !== null)
       return {
@@ -106,7 +77,7 @@ function parseLabelSelector(text: string): readonly Requirement[] {
   })
 }
 
-function operatorOf(sign: string): Requirement['operator'] {
+function operatorOf(sign: string): string {
   if (sign === '!=') return 'NotIn'
   if (sign === '>') return 'Gt'
   return sign === '<' ? 'Lt' : 'In'
