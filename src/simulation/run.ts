@@ -71,7 +71,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   })
   registerPrograms(sandbox.programs)
   const { counters, add, addByPhase } = counting()
-  const judge = createJudge(truthOf(sandbox))
+  const judge = createJudge(truthOf(sandbox, scenario))
   const watching = watchHistory(sandbox, judge, add, options.trace, (write) => {
     for (const { delayMs, action, strike } of sprung(stage, write, judge.mirror)) {
       add(`ambush ${strike}`)
@@ -190,8 +190,10 @@ function busy(judge: Judge): boolean {
   return [...judge.mirror.nodes.values()].some((node) => recordOf(node)?.work !== undefined)
 }
 
-function truthOf(sandbox: Sandbox): Truth {
+function truthOf(sandbox: Sandbox, scenario: Scenario): Truth {
+  const maxUnavailable = scenario.env['DROVER_CLUSTER_MAX_UNAVAILABLE']
   return {
+    ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
     namespace: NAMESPACE,
     well(name) {
       const machine = sandbox.machines.get(name)

@@ -104,9 +104,8 @@ export interface Happening {
 export interface Scenario {
   readonly seed: number
   readonly machines: readonly MachineSpec[]
+  /** Some budgets allow nothing; at `calmMs` all are lifted by a person. */
   readonly workloads: readonly WorkloadSpec[]
-  /** PodDisruptionBudgets that allow nothing, lifted by a person at `calmMs`: workload names. */
-  readonly stuckWorkloads: readonly string[]
   readonly plans: readonly PlanObject[]
   /** Nodes that a former SUC left in `status.applying` of the first Plan, cordoned if that Plan cordons or drains: machine indexes. */
   readonly leftovers: readonly number[]

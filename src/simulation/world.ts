@@ -25,12 +25,10 @@ export function makeScenario(seed: number): Scenario {
   const chaos = d.chance(0.88)
   const draft: Draft = { seed, distro, machines, calmMs: chaos ? d.int(6, 40) * MINUTE : MINUTE }
   const plans: PlanDraft = makePlans(d, draft)
-  const workloads = makeWorkloads(d, machines.length)
   return {
     seed,
     machines,
-    workloads: workloads.all,
-    stuckWorkloads: workloads.stuck,
+    workloads: makeWorkloads(d, machines.length),
     plans: plans.plans,
     leftovers: d.chance(0.1) ? d.some([...machines.keys()], 0.15).slice(0, 3) : [],
     eagerOperator: chaos && d.chance(0.3),
@@ -68,19 +66,15 @@ function makeMachines(d: Dice, distro: 'rke2' | 'k3s'): readonly MachineSpec[] {
   ]
 }
 
-function makeWorkloads(d: Dice, nodes: number): { readonly all: readonly WorkloadSpec[]; readonly stuck: readonly string[] } {
-  const stuck: string[] = []
+function makeWorkloads(d: Dice, nodes: number): readonly WorkloadSpec[] {
   const all = Array.from({ length: d.int(0, 3) }, (_, i): WorkloadSpec => {
     const name = `app-${i + 1}`
     const replicas = d.int(1, Math.min(4, Math.max(1, nodes)))
-    if (d.chance(0.15)) {
-      stuck.push(name)
-      return { name, replicas, minAvailable: replicas }
-    }
+    if (d.chance(0.15)) return { name, replicas, minAvailable: replicas }
     if (d.chance(0.3)) return { name, replicas, graceSeconds: d.int(1, 20), emptyDir: d.chance(0.3) }
     return { name, replicas: replicas + 1, maxUnavailable: 1, graceSeconds: d.int(1, 20) }
   })
-  return { all: d.chance(0.3) ? [...all, { name: 'agent-ds', replicas: 0, kind: 'DaemonSet' }] : all, stuck }
+  return d.chance(0.3) ? [...all, { name: 'agent-ds', replicas: 0, kind: 'DaemonSet' }] : all
 }
 
 function makeControllers(d: Dice): Scenario['controllers'] {

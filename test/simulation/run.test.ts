@@ -9,7 +9,6 @@ const calm: Scenario = {
   ...makeScenario(1),
   machines: [1, 2, 3].map((i) => ({ name: `server-${i}`, role: 'server' as const, version: 'v1.33.3+rke2r1' })),
   workloads: [],
-  stuckWorkloads: [],
   secrets: [],
   channels: {},
   leftovers: [],

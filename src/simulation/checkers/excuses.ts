@@ -22,6 +22,16 @@ export interface Truth {
   well(node: string): boolean
   /** The namespace carries people's kill switch. */
   namespaceHeld(): boolean
+  /** DROVER_CLUSTER_MAX_UNAVAILABLE, if it is set. */
+  readonly maxUnavailable?: string
+}
+
+/** Nodes that may be unavailable at once: a number, or a percentage rounded down but at least 1. Undefined = no limit. */
+export function budgetOf(truth: Truth, mirror: Mirror): number | undefined {
+  const text = truth.maxUnavailable
+  if (text === undefined) return undefined
+  if (!text.endsWith('%')) return Number(text)
+  return Math.max(1, Math.floor((mirror.nodes.size * Number(text.slice(0, -1))) / 100))
 }
 
 export type Excuse =
@@ -46,6 +56,7 @@ export type Excuse =
   | 'otherPlan'
   | 'drain'
   | 'slots'
+  | 'budget'
 
 /** Plans of the controller's namespace that still exist. */
 export function plansOf(mirror: Mirror, truth: Truth): readonly SeenPlan[] {
@@ -116,7 +127,12 @@ export function nodeExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth
   const work = recordOf(node)?.work
   if (work !== undefined && work.plan !== keyOf(plan.metadata)) return 'otherPlan'
   if (drainImpossible(node, plan, mirror)) return 'drain'
-  return versionExcuse(node, plan, mirror) ?? quorumExcuse(node, plan, mirror, truth) ?? slotsExcuse(plan, mirror)
+  return (
+    versionExcuse(node, plan, mirror) ??
+    quorumExcuse(node, plan, mirror, truth) ??
+    slotsExcuse(plan, mirror) ??
+    budgetExcuse(node, plan, mirror, truth)
+  )
 }
 
 function versionExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror): Excuse | undefined {
@@ -149,6 +165,16 @@ function slotsExcuse(plan: SeenPlan, mirror: Mirror): Excuse | undefined {
     return holder !== undefined && drainImpossible(holder, plan, mirror)
   })
   return stuck.length > 0 && applying.length >= (plan.spec.concurrency ?? 0) ? 'slots' : undefined
+}
+
+/** So many other nodes are unavailable for good that none may be added. */
+function budgetExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
+  const budget = budgetOf(truth, mirror)
+  if (budget === undefined || !isDisruptive(plan)) return undefined
+  const down = [...mirror.nodes.values()].filter(
+    (other) => other !== node && (isCordoned(other) || !isReady(other) || !truth.well(other.metadata.name)),
+  )
+  return down.length >= budget ? 'budget' : undefined
 }
 
 function quorumExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {

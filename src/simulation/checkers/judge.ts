@@ -29,7 +29,7 @@ export function createJudge(truth: Truth): Judge {
   const mirror = createMirror()
   const excused = new Map<Excuse, number>()
   const checkers: readonly Checker[] = [
-    limits(mirror),
+    limits(mirror, truth),
     claimFirst(mirror),
     onlyOurCordons(mirror),
     doneMeansDone(mirror),

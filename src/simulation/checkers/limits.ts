@@ -1,14 +1,18 @@
+import { budgetOf, isDisruptive, type Truth } from './excuses.ts'
 import type { Checker } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { hostnameOf, recordOf } from './seen.ts'
+import { hostnameOf, recordOf, type SeenNode } from './seen.ts'
 import { touchesOf } from './touch.ts'
+
+/** Watches lag: what became so this recently need not have been known. In milliseconds. */
+const LOOKED_AGO_MS = 180_000
 
 /**
  * Promise 1. At the first write that touches a claimed node, the Plan's nodes in flight that were claimed no later (and every node whose record holds
  * live work of that Plan) are no more than the highest concurrency that the Plan had since the claim. Nodes that were found in `applying`, put there
- * by somebody else, were not admitted by us.
+ * by somebody else, were not admitted by us. Nor does a disruptive Plan bring the unavailable nodes above the cluster's budget.
  */
-export function limits(mirror: Mirror): Checker {
+export function limits(mirror: Mirror, truth: Truth): Checker {
   const admitted = new Set<string>()
   let checks = 0
   return {
@@ -32,6 +36,8 @@ export function limits(mirror: Mirror): Checker {
         for (const other of mirror.nodes.values()) {
           if (recordOf(other)?.work?.plan === touch.plan) inFlight.add(hostnameOf(other) ?? other.metadata.name)
         }
+        const over = overBudget(mirror, truth, node, touch.plan, fact.write.mono)
+        if (over !== undefined) broken.push(`${touch.what} of ${touch.node} for ${touch.plan}: ${over}`)
         const allowed = highestSince(story.concurrency, claim.n)
         if (inFlight.size > allowed) {
           broken.push(
@@ -42,6 +48,25 @@ export function limits(mirror: Mirror): Checker {
       return broken
     },
   }
+}
+
+/** Nodes that were known to be down, those that we hold down, and this one: more than the cluster's budget allows? */
+function overBudget(mirror: Mirror, truth: Truth, node: SeenNode, key: string, mono: number): string | undefined {
+  const budget = budgetOf(truth, mirror)
+  const plan = mirror.plans.get(key)
+  if (budget === undefined || plan === undefined || !isDisruptive(plan)) return undefined
+  const down = [...mirror.nodes.values()].filter(
+    (other) => other.metadata.uid !== node.metadata.uid && isDown(mirror, other, mono - LOOKED_AGO_MS),
+  )
+  if (down.length < budget || isDown(mirror, node, mono - LOOKED_AGO_MS, mono)) return undefined
+  return `${down.length + 1} nodes unavailable (${down.map(({ metadata }) => metadata.name).join(', ')} and this one), the cluster allows ${budget}`
+}
+
+/** `ownSince`: cordons of ours set since then do not count (the one that this very write sets). */
+function isDown(mirror: Mirror, node: SeenNode, known: number, ownSince = Number.POSITIVE_INFINITY): boolean {
+  const { cordon, notReadySince } = mirror.node(node.metadata.uid)
+  if (notReadySince !== undefined && notReadySince <= known) return true
+  return cordon !== undefined && (cordon.by === 'drover' ? cordon.mono < ownSince : cordon.mono <= known)
 }
 
 function highestSince(values: readonly { readonly n: number; readonly value: number }[], n: number): number {

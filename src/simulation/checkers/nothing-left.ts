@@ -1,15 +1,21 @@
-import { drainImpossible, isDone, selectedBy, type Truth } from './excuses.ts'
+import { drainImpossible, isDone, nodeExcuse, planExcuse, selectedBy, type Truth } from './excuses.ts'
 import type { Checker } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { isLive, keyOf, recordOf, type SeenPod } from './seen.ts'
+import { isLive, keyOf, recordOf, type SeenNode, type SeenPlan, type SeenPod } from './seen.ts'
 import { placeOf } from './touch.ts'
 
 /**
  * Promise 12, judged at the end: no slot for a node that is gone, done or untouched; no record of live work of a Plan that is gone; no in-flight label
- * without work; no pull pod, prepare Job or paused apply Job of ours left. Nodes that are not well are left alone until they are.
+ * without work; no pull pod of a Plan or node that needs it no more, no prepare Job or paused apply Job of ours. Nodes that are not well are left alone until they are.
  */
 export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
   let checks = 0
+
+  /** A SUC put it there, and something that a person has to settle holds it. */
+  function waits(hostname: string, node: SeenNode, plan: SeenPlan): boolean {
+    if (mirror.plan(keyOf(plan.metadata)).claims.get(hostname)?.by !== 'suc') return false
+    return planExcuse(plan, mirror, truth) !== undefined || nodeExcuse(node, plan, mirror, truth) !== undefined
+  }
 
   function slots(): readonly string[] {
     const broken: string[] = []
@@ -22,7 +28,7 @@ export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
         const record = recordOf(node)
         if (node === undefined) broken.push(`${key} holds a slot for ${hostname}, which is gone`)
         else if (isDone(node, plan)) broken.push(`${key} holds a slot for ${hostname}, which is done`)
-        else if (drainImpossible(node, plan, mirror)) continue
+        else if (drainImpossible(node, plan, mirror) || waits(hostname, node, plan)) continue
         else if (record?.work === undefined && record?.past?.[key]?.result !== 'Failed' && truth.well(node.metadata.name))
           broken.push(`${key} holds a slot for ${hostname}, where nothing goes on`)
       }
@@ -44,16 +50,17 @@ export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
     return broken
   }
 
-  /** Images pulled ahead for a Plan that a person has to help first are of use then. */
-  function waitsForPerson(pod: SeenPod): boolean {
+  /** An image pulled ahead for a node that a Plan still has to do. */
+  function isOfUse(pod: SeenPod): boolean {
     const plan = mirror.plans.get(`${pod.metadata.namespace}/${pod.metadata.labels?.['drover.io/plan']}`)
-    return plan !== undefined && selectedBy(plan, mirror).some((node) => drainImpossible(node, plan, mirror))
+    const node = mirror.nodes.get(pod.spec?.nodeName ?? '')
+    return plan !== undefined && node !== undefined && selectedBy(plan, mirror).includes(node) && !isDone(node, plan)
   }
 
   function things(): readonly string[] {
     const broken: string[] = []
     for (const pod of mirror.pods.values()) {
-      if (pod.metadata.labels?.['drover.io/role'] !== 'pull' || waitsForPerson(pod)) continue
+      if (pod.metadata.labels?.['drover.io/role'] !== 'pull' || isOfUse(pod)) continue
       checks += 1
       if (truth.well(pod.spec?.nodeName ?? '')) broken.push(`pull pod ${pod.metadata.name} was left on ${pod.spec?.nodeName}`)
     }

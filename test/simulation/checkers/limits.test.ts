@@ -1,10 +1,20 @@
 import { describe, expect, test } from '@jest/globals'
 import { limits } from '../../../src/simulation/checkers/limits.ts'
-import { story, working } from './story.ts'
+import { NAMESPACE, story, working } from './story.ts'
+
+const begun = (maxUnavailable?: string) =>
+  story((mirror) =>
+    limits(mirror, {
+      namespace: NAMESPACE,
+      well: () => true,
+      namespaceHeld: () => false,
+      ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
+    }),
+  )
 
 describe('promise 1', () => {
   test('two nodes one after the other at concurrency 1 are fine', () => {
-    const s = story(limits)
+    const s = begun()
     s.node('a')
     s.node('b')
     s.plan('p')
@@ -18,7 +28,7 @@ describe('promise 1', () => {
   })
 
   test('a second node in `applying` at concurrency 1 is caught at its first touch, not at the claim', () => {
-    const s = story(limits)
+    const s = begun()
     s.node('a')
     s.node('b')
     s.plan('p')
@@ -31,7 +41,7 @@ describe('promise 1', () => {
   })
 
   test('a node that left `applying` counts while its record holds live work', () => {
-    const s = story(limits)
+    const s = begun()
     s.node('a')
     s.node('b')
     s.plan('p')
@@ -43,7 +53,7 @@ describe('promise 1', () => {
   })
 
   test('a concurrency that was lowered after the claim does not make the claim wrong', () => {
-    const s = story(limits)
+    const s = begun()
     s.node('a')
     s.node('b')
     s.plan('p', { concurrency: 2 })
@@ -52,5 +62,38 @@ describe('promise 1', () => {
     s.patchNode('a', { unschedulable: true, record: working('p') })
     s.patchNode('b', { unschedulable: true, record: working('p') })
     expect(s.said).toEqual([])
+  })
+
+  test("the cluster's budget counts nodes that are down for any cause", () => {
+    for (const [budget, broken] of [
+      ['2', 0],
+      ['1', 1],
+      ['50%', 1],
+      ['100%', 0],
+    ] as const) {
+      const s = begun(budget)
+      for (const name of ['a', 'b', 'c']) s.node(name)
+      s.plan('p', { concurrency: 2 })
+      s.patchNode('b', { ready: 'Unknown' }, 'system:kube-controller-manager')
+      s.wait(200_000)
+      s.claim('p', ['a'])
+      s.patchNode('a', { unschedulable: true, record: working('p') })
+      expect(s.said).toHaveLength(broken)
+    }
+  })
+
+  test('the budget is no matter of Plans that disrupt nothing, nor of a node that is down anyway', () => {
+    const s = begun('1')
+    for (const name of ['a', 'b']) s.node(name)
+    s.plan('script', { cordon: false, upgrade: { image: 'registry/script' } })
+    s.plan('p')
+    for (const name of ['a', 'b']) s.patchNode(name, { ready: 'Unknown' }, 'system:kube-controller-manager')
+    s.wait(200_000)
+    s.claim('script', ['a'])
+    s.patchNode('a', { record: { work: working('script').work as never } })
+    s.claim('p', ['b'])
+    s.patchNode('b', { unschedulable: true, record: working('p') })
+    expect(s.said).toEqual([])
+    expect(s.checker.checks()).toBe(2)
   })
 })

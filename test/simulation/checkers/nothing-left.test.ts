@@ -52,6 +52,16 @@ describe('promise 12', () => {
     expect(s.said).toEqual([message])
   })
 
+  test('an image pulled ahead for a node that is still to be done is of use', () => {
+    const s = begun()
+    s.pod('pull', { node: 'a', labels: { 'drover.io/role': 'pull', 'drover.io/plan': 'p' }, phase: 'Failed' })
+    end(s)
+    expect(s.said).toEqual([])
+    s.patchNode('a', { labels: { 'plan.upgrade.cattle.io/p': HASH } })
+    end(s)
+    expect(s.said).toEqual(['pull pod pull was left on a'])
+  })
+
   test('a failed node keeps its slot', () => {
     const s = begun()
     s.claim('p', ['a'])
