@@ -227,7 +227,9 @@ export type Action =
   | { readonly do: 'deletePod'; readonly pod: Ref; readonly graceSeconds?: number }
   | { readonly do: 'evict'; readonly pod: Ref; readonly graceSeconds?: number }
   | { readonly do: 'createJob'; readonly job: Job }
-  | { readonly do: 'startJob' | 'suspendJob' | 'deleteJob'; readonly job: Ref }
+  | { readonly do: 'startJob' | 'suspendJob'; readonly job: Ref }
+  /** With `resourceVersion`: only while the Job is as it was seen, so that one started meanwhile is left alone. */
+  | { readonly do: 'deleteJob'; readonly job: Ref; readonly resourceVersion?: string }
   | { readonly do: 'expireJob'; readonly job: Ref; readonly ttlSeconds: number }
   /** Checks the node's gates again, from a quorum read where `quorum` says so; a hold deletes the paused Job and ends the step. */
   | { readonly do: 'recheck'; readonly plan: PlanKey; readonly node: string; readonly job: Ref; readonly quorum: boolean }
