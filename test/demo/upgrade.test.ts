@@ -54,17 +54,15 @@ test('an outsider who takes a second server away is noticed', async () => {
       done = true
       const other = ref.name === 'server-1' ? 'server-2' : 'server-1'
       const patch = (unschedulable: boolean | null) =>
-        sandbox
-          .as('outsider')
-          .send(
-            {
-              method: 'PATCH',
-              path: `/api/v1/nodes/${other}`,
-              contentType: 'application/merge-patch+json',
-              body: { spec: { unschedulable } },
-            },
-            new AbortController().signal,
-          )
+        sandbox.as('outsider').send(
+          {
+            method: 'PATCH',
+            path: `/api/v1/nodes/${other}`,
+            contentType: 'application/merge-patch+json',
+            body: { spec: { unschedulable } },
+          },
+          new AbortController().signal,
+        )
       void patch(true).then(() => patch(null))
     })
   })
