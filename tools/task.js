@@ -19,12 +19,14 @@ const program = (entry, name) => ({
 })
 
 const KUBECTL_TESTS = 'test/kubectl/'
+/** Whole rollouts on virtual time: as much work as all other tests together. */
+const SCENARIOS = 'test/controller/scenarios/'
 
 const tasks = {
   build: { help: 'bundle the drover command into dist/', run: () => build(PRODUCT, { force: true }).then(() => 0) },
   test: { help: 'the test suite; needs nothing but Node', run: testAll },
   'test:kubectl': { help: 'the tests that drive the sandbox with the real kubectl', run: testKubectl },
-  check: { help: 'types, lint, format, unused code, tests', run: check },
+  check: { help: 'types, lint, format, unused code, and the tests but for the scenarios of whole rollouts', run: check },
   demo: { help: 'a cluster in memory is upgraded before your eyes', run: (args) => drover(['demo', ...args]) },
   simulate: { help: 'random clusters with faults, on virtual time', run: (args) => drover(['simulate', ...args]) },
   vectors: {
@@ -136,8 +138,8 @@ async function jest(args) {
   return exec(process.execPath, [at('node_modules', 'jest', 'bin', 'jest.js'), ...args], { NODE_OPTIONS: options })
 }
 
-function testAll(args) {
-  return jest([...args, '--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS])
+function testAll(args, ...without) {
+  return jest([...args, '--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, ...without])
 }
 
 async function testKubectl(args) {
@@ -155,7 +157,7 @@ async function check(args) {
     lint: () => exec(bin('oxlint'), ['--type-aware', '--deny-warnings', 'src', 'test', 'bench', 'tools']),
     format: () => exec(bin('biome'), ['format', '--error-on-warnings', '.']),
     unused: () => exec(bin('knip'), ['--no-progress']),
-    tests: () => testAll(args),
+    tests: () => testAll(args, SCENARIOS),
   }
   const failed = []
   for (const [name, step] of Object.entries(steps)) {
