@@ -13,7 +13,7 @@ export interface Clock {
 
 /** RFC 3339 in whole seconds, as `metav1.Time` is written. */
 export function formatTime(wallMs: number): string {
-  return `${new Date(Math.floor(wallMs / 1000) * 1000).toISOString().slice(0, 19)}Z`
+  return `${new Date(wallMs).toISOString().slice(0, 19)}Z`
 }
 
 /** RFC 3339 with microseconds, as `metav1.MicroTime` is written. */

@@ -1,11 +1,14 @@
 import type { Json, JsonObject } from '../../base/json.ts'
 
+/** Asked for every node of every object: in the contexts that tests run in, looking a global up costs more than the call. */
+const isList = Array.isArray
+
 export function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return typeof value === 'object' && value !== null && !isList(value)
 }
 
 export function isArray(value: Json | undefined): value is readonly Json[] {
-  return Array.isArray(value)
+  return isList(value)
 }
 
 /** The value as an object, or an empty one. */

@@ -31,10 +31,8 @@ interface Entry {
 function ownable(object: JsonObject, part: 'status' | 'main' | 'all'): JsonObject {
   const { apiVersion: _a, kind: _k, metadata, status, ...rest } = object
   const { labels, annotations, finalizers, ownerReferences } = objectOf(metadata)
-  const meta = Object.fromEntries(
-    Object.entries({ labels, annotations, finalizers, ownerReferences }).filter(([, value]) => value !== undefined),
-  )
-  const named = Object.keys(meta).length === 0 ? {} : { metadata: meta }
+  const bare = labels === undefined && annotations === undefined && finalizers === undefined && ownerReferences === undefined
+  const named = bare ? {} : { metadata: { labels, annotations, finalizers, ownerReferences } }
   const state = status === undefined ? {} : { status }
   if (part === 'status') return { ...named, ...state }
   return part === 'main' ? { ...rest, ...named } : { ...rest, ...named, ...state }
