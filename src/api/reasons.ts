@@ -16,6 +16,7 @@ export const HOLD_REASONS = {
   ImageVersionMismatch: { endedBy: 'person', what: 'a known upgrade image is pinned to a tag other than the resolved version' },
   ConcurrencyZero: { endedBy: 'person', what: 'spec.concurrency is missing or 0: SUC takes no node then' },
   PodRejected: { endedBy: 'person', what: 'the API server refuses the apply pod in a dry run' },
+  DryRunPending: { endedBy: 'cluster', what: 'the dry run of the apply pod has had no answer yet' },
   Refused: { endedBy: 'person', what: 'the API server refuses a write; it is tried again all the same' },
   AnotherController: { endedBy: 'person', what: 'somebody else makes Jobs on nodes that are in flight here' },
   InternalError: { endedBy: 'person', what: 'a defect in Drover; only this Plan or node is stopped' },
@@ -32,7 +33,7 @@ export const HOLD_REASONS = {
   Downgrade: { endedBy: 'person', what: "the target is lower than the node's version" },
   SkippedMinor: { endedBy: 'person', what: 'a server would skip a minor version' },
   AheadOfServers: { endedBy: 'cluster', what: 'an agent would be newer than the oldest server' },
-  VersionUnknown: { endedBy: 'cluster', what: 'a version could not be parsed, so no direction can be told' },
+  VersionUnknown: { endedBy: 'person', what: 'a version could not be parsed, so no direction can be told' },
   ControlPlaneBusy: { endedBy: 'cluster', what: 'another control-plane node is in flight; one at a time' },
   EtcdQuorum: { endedBy: 'cluster', what: 'too few healthy, schedulable etcd members would remain' },
   BudgetReached: { endedBy: 'cluster', what: 'as many nodes are unavailable as the controller allows' },
@@ -85,6 +86,6 @@ export interface Hold {
 }
 
 /** A hold of the given reason; `endedBy` comes from the table. */
-export function hold(reason: HoldReason, message: string, more: { retryAt?: number; blockedBy?: string } = {}): Hold {
+export function hold(reason: HoldReason, message: string, more: { retryAt?: number; blockedBy?: string; endedBy?: EndedBy } = {}): Hold {
   return { reason, message, endedBy: HOLD_REASONS[reason].endedBy, ...more }
 }

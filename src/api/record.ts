@@ -7,6 +7,9 @@ import * as z from 'zod'
 /** `namespace/name` of a Plan. */
 export type PlanKey = string
 
+/** As `metav1.Time` is written; a time that cannot be read makes the record unreadable, not every sum with it NaN. */
+const time = z.string().refine((text) => !Number.isNaN(Date.parse(text)), { error: 'not a time' })
+
 const work = z.looseObject({
   plan: z.string(),
   planUID: z.string(),
@@ -18,11 +21,13 @@ const work = z.looseObject({
   generation: z.number().int(),
   kubernetes: z.boolean(),
   disruptive: z.boolean(),
-  claimedAt: z.string(),
-  startedAt: z.string().optional(),
+  claimedAt: time,
+  startedAt: time.optional(),
   jobUID: z.string().optional(),
-  provenAt: z.string().optional(),
+  preparedAt: time.optional(),
+  provenAt: time.optional(),
   adopted: z.boolean().optional(),
+  deletions: z.number().int().optional(),
   delaySeconds: z.number().min(0).optional(),
   labels: z.record(z.string(), z.string()).optional(),
 })
@@ -42,7 +47,7 @@ const outcome = z.looseObject({
   generation: z.number().int(),
 })
 
-const cordon = z.looseObject({ at: z.string(), plan: z.string(), adopted: z.string().optional() })
+const cordon = z.looseObject({ at: time, plan: z.string(), adopted: z.string().optional() })
 
 const record = z.looseObject({
   v: z.literal(1),

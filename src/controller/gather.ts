@@ -64,7 +64,7 @@ export function createGather(
       return { at, ok: true, value: await work() }
     } catch (error) {
       log.debug('fetch failed', { error })
-      return { at, ok: false, error: messageOf(error) }
+      return { at, ok: false, error: messageOf(error), refused: isRefusal(error) }
     }
   }
 
@@ -263,6 +263,10 @@ function forget(memory: Memory, need: Need): void {
       return
   }
 }
+
+/** An answer that asking again will not change. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof ApiError && error.status >= 400 && error.status < 500 && ![401, 408, 429].includes(error.status)
 
 const never = new AbortController().signal
 const heldNamespace = (value: string | undefined) => (value === 'false' ? undefined : value)

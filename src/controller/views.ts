@@ -27,6 +27,7 @@ export function nodeView(raw: JsonObject): NodeView | undefined {
     windows: isWindows(node),
     controlPlane: roles.controlPlane,
     etcd: roles.etcd,
+    createdAt: milliseconds(metadata.creationTimestamp) ?? 0,
     kubeletVersion: node.status?.nodeInfo?.kubeletVersion ?? '',
     ready: readiness.status,
     heartbeat: readiness.heartbeat ?? '',

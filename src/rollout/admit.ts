@@ -1,14 +1,16 @@
 /** Who is taken next: candidates in SUC's order through the gates, images pulled ahead, claims in one status write (design §4.1–4.2). */
-import { LABEL_ROLE } from '../api/names.ts'
+import { LABEL_NODE, LABEL_OUR_NODE, LABEL_ROLE } from '../api/names.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, cordonedByOthers, NODE_GATES } from './gates/node-gates.ts'
-import { applyJob } from './job.ts'
-import { pullPod, pullPodName } from './pull-pod.ts'
+import { drainNode } from './drain-node.ts'
+import { applyJob, applyJobName } from './job.ts'
+import { safeName } from './names.ts'
 import { candidateOrder } from './order.ts'
 import type { Pass } from './pass.ts'
 import { mayFindDone, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
+import { pullPod, pullPodName } from './pull-pod.ts'
 import type { Slots } from './slots.ts'
 import { recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
@@ -18,6 +20,10 @@ import type { NodeView, PodView } from './world.ts'
 const MAX_AHEAD = 50
 /** Nodes that try to pull in vain, of a Plan, before no further node tries. Their pods stay, so that they go on when the image appears. */
 const MAX_FAILED_PULLS = 5
+/** Nodes whose pull does not get anywhere, for no fault of the image, that are passed over without counting as pulls under way. */
+const MAX_SLOW_PULLS = 20
+/** A pull that takes longer does not keep other nodes waiting. */
+const SLOW_PULL_MS = 120_000
 /** A pull pod that ended without pulling (evicted, refused by its kubelet) is made again after so long. */
 const PULL_RETRY_MS = 30_000
 /** Orders remembered at once; each is of one Plan and hash. */
@@ -47,9 +53,12 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   const room = { left: MAX_FOUND_DONE_A_PASS }
   const waiting = open.filter((node) => !findDone(state, node, room, pass))
   if (waiting.length === 0) return { claims: [], pulls, held: 0 }
-  let free = (state.plan.spec.concurrency ?? 0) - ledger.slots(state.key).size + slots.again.length
-  const ahead = Math.min(MAX_AHEAD, state.plan.spec.concurrency ?? 0)
-  let toPull = Math.max(0, free) + ahead
+  const limit = state.plan.spec.concurrency ?? 0
+  let free = limit - ledger.slots(state.key).size
+  /** They hold their slot already, so they need no free one, only that the Plan is not above its limit. */
+  const again = new Set(slots.again)
+  let toPull = Math.max(0, free) + Math.min(MAX_AHEAD, limit) + again.size
+  let slow = 0
   let broken = 0
   let held = 0
   const claims: NodeView[] = []
@@ -70,6 +79,15 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
     const wanted = pullPod({ plan: state.plan, latestVersion: state.version, latestHash: state.hash, node, settings: pass.world.settings })
     const name = wanted.metadata?.name ?? ''
     const pod = pods.get(name)
+    if (pod !== undefined && pod.labels[LABEL_OUR_NODE] !== safeName(node.name)) {
+      report(node, sharedName(node, pod.labels[LABEL_OUR_NODE] ?? ''))
+      continue
+    }
+    const namesake = pass.jobNamed(state.ref.namespace, applyJobName(state.plan.metadata.name, node.name, state.hash))?.labels[LABEL_NODE]
+    if (namesake !== undefined && namesake !== node.name) {
+      report(node, sharedName(node, namesake))
+      continue
+    }
     const image = wanted.spec?.containers[0]?.image ?? 'the image'
     const trouble = pod === undefined ? undefined : pullTrouble(pod, pass)
     if (trouble !== undefined) {
@@ -83,7 +101,8 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       continue
     }
     pulls.add(name)
-    toPull--
+    // A node that cannot even begin must not keep the others from their turn.
+    if (pod === undefined || !hangs(pod, node, pass) || ++slow > MAX_SLOW_PULLS) toPull--
     if (pod === undefined) pass.step(`pull ${name}`, [{ do: 'createPod', pod: wanted }])
     if (pod?.pulled !== true) {
       const detail = pod?.waiting === undefined ? '' : `: ${pod.waiting.reason} ${pod.waiting.message}`
@@ -91,11 +110,19 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       continue
     }
     if (!dryRun(state, node, pass)) continue
-    if (free <= 0) {
-      report(node, hold('ConcurrencyReached', `all ${state.plan.spec.concurrency ?? 0} slots are taken`))
+    if (again.has(node) ? free < 0 : free <= 0) {
+      report(node, hold('ConcurrencyReached', `all ${limit} slots are taken`))
       continue
     }
-    free--
+    // Looked at before the claim, so that a node that must not be drained takes no slot.
+    if (
+      state.plan.spec.drain !== undefined &&
+      !drainNode({ state, node, context, since: undefined, startedAtMs: undefined }, pass).possible
+    ) {
+      held++
+      continue
+    }
+    if (!again.has(node)) free--
     claims.push(node)
     ledger.take(state.key, node, state.disruptive)
   }
@@ -121,6 +148,20 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
   return [...slots.again, ...order(rest), ...order(last)]
 }
 
+/** Kubernetes names are cut at the first dot by SUC's rule for Jobs, so two nodes can want the same Job. */
+const sharedName = (node: NodeView, other: string): Hold =>
+  hold('JobNameConflict', `node ${node.name} shares the name of its Jobs with node ${other}; it waits until that one's are gone`, {
+    endedBy: 'cluster',
+  })
+
+/** The pull has not got anywhere: the pod cannot be placed, its node does not answer, or it has taken long. */
+function hangs(pod: PodView, node: NodeView, pass: Pass): boolean {
+  if (pod.pulled) return false
+  const since = pass.fact(`pulling ${pod.uid}`).mono
+  if (pass.now.mono - since < SLOW_PULL_MS) pass.lookAt(since + SLOW_PULL_MS)
+  return pod.waiting?.reason === 'Unschedulable' || node.ready !== 'True' || pass.now.mono - since >= SLOW_PULL_MS
+}
+
 /** Why a pull pod does not pull; `again` = it has ended and is to be made anew. */
 function pullTrouble(pod: PodView, pass: Pass): { readonly message: string; readonly again: boolean } | undefined {
   if (pod.pulled) return undefined
@@ -137,7 +178,7 @@ function pullTrouble(pod: PodView, pass: Pass): { readonly message: string; read
 function findDone(state: PlanState, node: NodeView, room: { left: number }, pass: Pass): boolean {
   if (!mayFindDone(state) || node.labels[state.label] !== undefined || node.ready !== 'True' || node.deleting) return false
   if (node.record?.ok === false || recordOf(node).past?.[state.key] !== undefined) return false
-  if (compareToTarget(node.kubeletVersion, state.version) !== 0) return false
+  if (compareToTarget(node.kubeletVersion, state.version) !== 0 || pass.podsOn(state.key, node.name).length > 0) return false
   if (room.left-- > 0)
     pass.step(node.name, [
       {
@@ -166,11 +207,19 @@ function dryRun(state: PlanState, node: NodeView, pass: Pass): boolean {
     mode: 'native',
     attempt: { planUID: state.ref.uid, attempt: 1, retry: '' },
   })
+  const say = (found: Hold) => {
+    if (!pass.report(state.key).holds.some((other) => other.reason === found.reason)) pass.planHold(state.key, found)
+  }
   if ('error' in made) {
-    pass.planHold(state.key, hold('PodRejected', made.error))
+    say(hold('PodRejected', made.error))
     return false
   }
-  if (seen?.ok === false) pass.planHold(state.key, hold('PodRejected', `the API server refuses the apply pod: ${seen.error}`))
+  if (seen?.ok === false)
+    say(
+      seen.refused === true
+        ? hold('PodRejected', `the API server refuses the apply pod: ${seen.error}`)
+        : hold('DryRunPending', `the apply pod could not be tried: ${seen.error}`),
+    )
   pass.need({
     kind: 'dryRun',
     key,

@@ -16,7 +16,8 @@ const DEFAULT_DEADLINE_SECONDS = 3600
 const BEAT_POLL_MS = 5000
 /** A pod that succeeded makes its Job complete; the Job controller says so a moment later. */
 const COMPLETES_MS = 5000
-const MAX_ATTEMPTS_AFTER_DELETION = 3
+/** A Job deleted so often under way fails its node. */
+const MAX_DELETIONS = 3
 
 export interface Started {
   readonly node: NodeView
@@ -130,6 +131,28 @@ function soak(started: Started, pass: Pass): void {
   const { node, work } = started
   const end = Date.parse(work.provenAt ?? '') + (work.delaySeconds ?? 0) * 1000
   const left = end - pass.now.wall
+  if (node.ready !== 'True' || (work.kubernetes && compareToTarget(node.kubeletVersion, work.target) !== 0)) {
+    const since = pass.fact(`soak lost ${node.uid} ${work.jobUID}`).mono
+    const limit = Math.max(since + pass.world.settings.verify.timeoutMs, pass.now.mono + left)
+    if (pass.now.mono >= limit) {
+      const message = `node ${node.name} is at ${node.kubeletVersion}, Ready ${node.ready}, after the postCompleteDelay`
+      fail(
+        pass,
+        node,
+        work,
+        { reason: node.ready === 'Unknown' ? 'NodeLost' : node.ready === 'False' ? 'NodeNotReady' : 'VersionMismatch', message },
+        failing(started, pass, false),
+      )
+      return report(started, pass, 'Failed')
+    }
+    pass.lookAt(limit)
+    return report(
+      started,
+      pass,
+      'Soaking',
+      hold('Verifying', `node ${node.name} was proven, and is now at ${node.kubeletVersion}, Ready ${node.ready}`),
+    )
+  }
   if (left <= 0) {
     finish(pass, node, work)
     return report(started, pass, 'Done')
@@ -179,19 +202,20 @@ function jobGone(started: Started, pass: Pass, key: string): void {
   if (node.ready !== 'True' || !beatSince(node, pass, since)) {
     return report(started, pass, 'Verifying', hold('Verifying', 'the apply Job was deleted; waiting for a fresh heartbeat of the node'))
   }
-  if (work.attempt >= MAX_ATTEMPTS_AFTER_DELETION) {
+  const deletions = (work.deletions ?? 0) + 1
+  if (deletions >= MAX_DELETIONS) {
     fail(
       pass,
       node,
       work,
-      { reason: 'JobDeleted', message: `the apply Job was deleted under way in ${work.attempt} attempts` },
+      { reason: 'JobDeleted', message: `the apply Job was deleted under way ${deletions} times` },
       failing(started, pass, false),
     )
     return report(started, pass, 'Failed')
   }
   const { startedAt: _s, jobUID: _j, ...rest } = work
   pass.step(node.name, [
-    patchNode(node, { ...recordOf(node), work: { ...rest, attempt: work.attempt + 1, claimedAt: formatTime(pass.now.wall) } }),
+    patchNode(node, { ...recordOf(node), work: { ...rest, attempt: work.attempt + 1, deletions, claimedAt: formatTime(pass.now.wall) } }),
   ])
   report(started, pass, 'Preflight')
 }

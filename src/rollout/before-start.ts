@@ -7,10 +7,10 @@ import { type Hold, hold } from '../api/reasons.ts'
 import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { drainNode } from './drain-node.ts'
-import { silentMembers } from './gates/etcd.ts'
+import { etcdQuorumSeen } from './gates/etcd.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
-import { aborted, checkPlan, namespaceHeld, paused, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { aborted, checkPlan, inWindow, namespaceHeld, paused, START_PLAN_GATES } from './gates/plan-gates.ts'
 import { attemptMark } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
@@ -24,6 +24,8 @@ import type { JobView, NodeView, Phase } from './world.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 const BEAT_POLL_MS = 5000
+/** Longest time between making the apply Job and starting it. */
+const PAUSED_MAX_MS = 60_000
 
 export interface Taken {
   readonly state: PlanState
@@ -53,16 +55,25 @@ export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pa
   }
 }
 
-/** The claim is confirmed and nothing has been touched yet: write the record, with the cordon unless `prepare` comes before it. */
-export function enter(taken: Taken, pass: Pass): void {
+/**
+ * The claim is confirmed and nothing has been touched yet: write the record, with the cordon unless `prepare` comes before it. False = the
+ * node must not be drained, so the claim is given back.
+ */
+export function enter(taken: Taken, pass: Pass): boolean {
   const { state, node } = taken
   const { spec } = state.plan
-  if (spec.drain !== undefined && !drainNode({ ...taken, since: undefined, startedAtMs: undefined }, pass).possible) return
+  if (spec.drain !== undefined) {
+    const drain = drainNode({ ...taken, since: undefined, startedAtMs: undefined }, pass)
+    if (!drain.possible) return drain.forbidden !== true
+  }
   const work = newWork(taken, pass)
   const record = { ...recordOf(node), work }
-  if (spec.prepare === undefined && state.cordons && !node.unschedulable) return cordon(taken, pass, work)
-  pass.step(node.name, [patchNode(node, record)])
-  say(taken, pass, 'Preflight')
+  if (spec.prepare === undefined && state.cordons && !node.unschedulable) cordon(taken, pass, work)
+  else {
+    pass.step(node.name, [patchNode(node, record)])
+    say(taken, pass, 'Preflight')
+  }
+  return true
 }
 
 function cordon(taken: Taken, pass: Pass, work: Work): void {
@@ -93,7 +104,7 @@ function reasonToBackOut({ state, node, context }: Taken, work: Work): string | 
   if (state.hash !== '' && work.hash !== state.hash) return 'the Plan has changed'
   if (!state.plan.status.applying.includes(node.hostname ?? node.name)) return 'the node no longer stands in status.applying'
   if (node.hold !== undefined && node.hold !== 'false') return 'the node carries drover.io/hold'
-  return (namespaceHeld(state, context) ?? aborted(state, context))?.message
+  return (namespaceHeld(state, context) ?? aborted(state, context) ?? inWindow(state, context))?.message
 }
 
 /** Work under way before the point of no return. */
@@ -122,12 +133,25 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
   const mark = attemptMark({ planUID: work.planUID, attempt: work.attempt, retry: work.retry })
   const name = applyJobName(state.plan.metadata.name, node.name, work.hash)
   const job = pass.jobNamed(state.ref.namespace, name)
-  const cordoned = recordOf(node).cordon !== undefined
-  if (spec.prepare !== undefined && !cordoned && job === undefined && !prepared(taken, pass, work, mark)) return
-  if (state.cordons && !node.unschedulable) return cordon(taken, pass, work)
+  const preparing = spec.prepare !== undefined && work.preparedAt === undefined && job === undefined
+  if (preparing && !prepared(taken, pass, work, mark)) return
+  const ready: Work = preparing ? { ...work, preparedAt: formatTime(pass.now.wall) } : work
+  if (state.cordons && !node.unschedulable) return cordon(taken, pass, ready)
+  if (preparing && spec.drain !== undefined) {
+    // Remembered before what may take long: the prepare Job has a TTL.
+    pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
+    return say(taken, pass, 'Preflight')
+  }
   if (spec.drain !== undefined) {
     const since = pass.fact(`cordoned ${node.uid} ${work.claimedAt} ${work.attempt}`).mono
-    const drain = drainNode({ ...taken, since, startedAtMs: Date.parse(recordOf(node).cordon?.at ?? work.claimedAt) }, pass)
+    const drain = drainNode(
+      {
+        ...taken,
+        since,
+        startedAtMs: Math.max(Date.parse(recordOf(node).cordon?.at ?? work.claimedAt), Date.parse(work.preparedAt ?? work.claimedAt)),
+      },
+      pass,
+    )
     if (drain.timedOut !== undefined) {
       fail(
         pass,
@@ -196,9 +220,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     const remains = pass.world.pods.find((pod) => pod.labels['job-name'] === name && pod.namespace === state.ref.namespace)
     if (remains !== undefined)
       return say(taken, pass, 'Preflight', hold('WaitingForPods', `pod ${remains.name} of an earlier apply Job is still there`))
-    const holds = [...checkPlan(START_PLAN_GATES, state, context), checkNode(NODE_GATES, state, node, context)].filter(
-      (found) => found !== undefined,
-    )
+    const holds = startHolds(taken)
     if (holds.length > 0) return say(taken, pass, 'Preflight', ...holds)
     const made = applyJob({
       plan: state.plan,
@@ -237,17 +259,12 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     return say(taken, pass, 'Preflight', hold('WaitingForPods', `Job ${name} of an earlier attempt is being removed`))
   }
   const server = node.etcd || node.controlPlane
-  const silent = node.etcd && state.disruptive ? silentMembers(node, context.cluster.etcdMembers, pass.world) : []
-  if (silent.length > 0)
-    return say(
-      taken,
-      pass,
-      'Preflight',
-      hold(
-        'HeartbeatMissing',
-        `etcd member${silent.length === 1 ? '' : 's'} ${silent.join(', ')}: no heartbeat seen to advance in the last minute`,
-      ),
-    )
+  const holds = startHolds(taken)
+  // A paused Job's deadline runs all the same, so one that has waited is made anew, whatever holds now.
+  if (holds.length > 0 || pass.now.mono - pass.fact(`paused ${job.uid}`).mono > PAUSED_MAX_MS) {
+    pass.step(node.name, [{ do: 'deleteJob', job: jobRef(job), resourceVersion: job.resourceVersion }])
+    return say(taken, pass, 'Preflight', ...holds)
+  }
   const started: Work = { ...work, startedAt: formatTime(pass.now.wall), jobUID: job.uid }
   const frail = node.etcd && state.disruptive && context.cluster.etcdMembers.length < 3
   pass.step(node.name, [
@@ -274,6 +291,16 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     },
   ])
   say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))
+}
+
+/** Everything that is asked before the Job is made, and again before it is started. */
+function startHolds({ state, node, context }: Taken): Hold[] {
+  const found = [
+    ...checkPlan(START_PLAN_GATES, state, context),
+    checkNode(NODE_GATES, state, node, context),
+    etcdQuorumSeen(state, node, context),
+  ]
+  return found.filter((hold) => hold !== undefined)
 }
 
 function say({ state, node }: Taken, pass: Pass, phase: Phase, ...holds: Hold[]): void {

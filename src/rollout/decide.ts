@@ -2,7 +2,7 @@
  * What should happen next, over all Plans and nodes at once. Pure: the same world gives the same decision. A defect in one Plan's turn is
  * caught and holds that Plan alone (design §2, promise 8).
  */
-import { LABEL_NODE } from '../api/names.ts'
+import { LABEL_CONTROLLER, LABEL_NODE } from '../api/names.ts'
 import { hold, type Hold } from '../api/reasons.ts'
 import { messageOf } from '../base/errors.ts'
 import { admit, type Admission } from './admit.ts'
@@ -17,7 +17,7 @@ import { driveOrphan, driveSlots, type Slots } from './slots.ts'
 import { differs, planStatus, significantlyDiffers, unreadableStatus } from './status.ts'
 import { recordOf } from './verdict.ts'
 import type { PlanStatus } from '../api/plan.ts'
-import type { Action, Decision, World } from './world.ts'
+import type { Action, Decision, PlanReport, World } from './world.ts'
 
 /** From this concurrency on, slots that change gather: a tenth of them, or all after this long. */
 const SLOTS_PER_BATCH = 10
@@ -140,7 +140,7 @@ function remember(state: PlanState, slots: Slots, context: Context, pass: Pass):
 /** Hostnames of nodes on which another controller's Job of this Plan is active: adopted with any Plan (design §4.9). */
 function foreignHostnames(state: PlanState, { world, cluster }: Context): string[] {
   return world.jobs
-    .filter((job) => isForeignAndActive(job, state))
+    .filter((job) => isForeignAndActive(job, state) && job.labels[LABEL_CONTROLLER] === world.settings.name)
     .flatMap((job) => cluster.byName.get(job.labels[LABEL_NODE] ?? '')?.hostname ?? [])
 }
 
@@ -206,25 +206,27 @@ function failureText(node: string, past: { reason: string; message: string } | u
       : `Node ${node}: ${past.reason}: ${past.message}`
 }
 
-/** A hold that needs a person, or a drain that has lasted too long, and nothing else moves. */
-function stalledBy(
-  report: { holds: readonly Hold[]; nodes: ReadonlyMap<string, { phase: string; holds: readonly Hold[] }> },
-  pass: Pass,
-): Hold | undefined {
-  const person = report.holds.find((entry) => entry.endedBy === 'person')
+/**
+ * What has the Plan stuck: a hold that only a person ends, of the Plan itself, of a node in flight, or of every node that is still to be
+ * taken; or a drain that has lasted too long.
+ */
+function stalledBy(report: PlanReport, pass: Pass): Hold | undefined {
+  const isPersons = (entry: Hold) => entry.endedBy === 'person'
+  const person = report.holds.find(isPersons)
   if (person !== undefined) return person
-  for (const node of report.nodes.values()) {
-    for (const entry of node.holds) {
-      const tooLong =
-        entry.reason === 'DrainBlocked' && pass.now.wall - (entry.since ?? pass.now.wall) > pass.world.settings.drain.stalledAfterMs
-      if (tooLong || (entry.endedBy === 'person' && node.phase !== 'Pending')) return entry
-    }
+  const nodes = [...report.nodes.values()].filter(({ phase }) => phase !== 'Done')
+  const { stalledAfterMs } = pass.world.settings.drain
+  for (const { phase, holds } of nodes) {
+    if (phase === 'Pending') continue
+    const stuck = holds.find(
+      (entry) => isPersons(entry) || (DRAIN.has(entry.reason) && pass.now.wall - (entry.since ?? pass.now.wall) > stalledAfterMs),
+    )
+    if (stuck !== undefined) return stuck
   }
-  const phases = [...report.nodes.values()]
-  if (phases.length > 0 && phases.every((node) => node.phase === 'Pending' || node.phase === 'Failed' || node.phase === 'Done'))
-    return phases.flatMap((node) => node.holds).find((entry) => entry.endedBy === 'person')
-  return undefined
+  return nodes.length > 0 && nodes.every(({ holds }) => holds.some(isPersons)) ? nodes[0]?.holds.find(isPersons) : undefined
 }
+
+const DRAIN: ReadonlySet<string> = new Set(['DrainBlocked', 'Draining'])
 
 /** SUC's events on the Plan, where a condition changes its meaning. */
 function statusEvents(

@@ -30,6 +30,8 @@ export interface Draining {
 export interface DrainProgress {
   /** Nothing on the node forbids the drain; false also while the pods are not known yet. */
   readonly possible: boolean
+  /** A pod forbids it, for certain. */
+  readonly forbidden?: boolean
   readonly done: boolean
   readonly timedOut?: string
 }
@@ -40,7 +42,7 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   const options = state.plan.spec.drain ?? {}
   const view = world.observed.drains.get(node.name)
   const stale = view === undefined || (since !== undefined && view.at < since)
-  const say = (...holds: Hold[]) => pass.node(state.key, node.name, since === undefined ? 'Preflight' : 'Draining', ...holds)
+  const say = (...holds: Hold[]) => pass.node(state.key, node.name, since === undefined ? 'Pending' : 'Draining', ...holds)
   if (stale || !view.ok) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: stale ? 0 : VIEW_POLL_MS })
     say(
@@ -62,7 +64,7 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   if (!found.ok || refused.length > 0) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: EVICTION_RETRY_MS })
     say(hold('DrainImpossible', refused.join('; ')))
-    return { possible: false, done: false }
+    return { possible: false, forbidden: true, done: false }
   }
   const evict = found.verdicts.filter((verdict) => verdict.action === 'evict').map((verdict) => verdict.pod)
   const left = found.verdicts.filter((verdict) => verdict.action === 'evict' || verdict.action === 'wait').map((verdict) => verdict.pod)

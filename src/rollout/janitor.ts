@@ -66,7 +66,8 @@ export function tidyJobs(context: Context, pass: Pass): void {
 
 function tidyJob(job: JobView, context: Context, pass: Pass): void {
   const ttl = pass.world.settings.job.ttlSecondsAfterFinish
-  const remove = () => pass.step(`job ${job.uid}`, [{ do: 'deleteJob', job: jobRef(job) }])
+  const remove = (resourceVersion?: string) =>
+    pass.step(`job ${job.uid}`, [{ do: 'deleteJob', job: jobRef(job), ...(resourceVersion === undefined ? {} : { resourceVersion }) }])
   if (job.complete || job.failed !== undefined) {
     if (job.labels[LABEL_ROLE] === 'prepare' && job.complete) return remove()
     if (job.ttlSeconds === undefined) pass.step(`job ${job.uid}`, [{ do: 'expireJob', job: jobRef(job), ttlSeconds: ttl }])
@@ -79,7 +80,9 @@ function tidyJob(job: JobView, context: Context, pass: Pass): void {
   }
   // Never started, a prepare run nobody waits for, or its node is gone: nothing on a machine is cut short.
   const node = context.cluster.byName.get(job.labels[LABEL_NODE] ?? job.labels[LABEL_OUR_NODE] ?? '')
-  if (job.parallelism === 0 || job.labels[LABEL_ROLE] === 'prepare' || node === undefined) remove()
+  if (job.parallelism === 0) return remove(job.resourceVersion)
+  // A node that is younger than the Job is another machine under an old name: nobody claimed it.
+  if (job.labels[LABEL_ROLE] === 'prepare' || node === undefined || node.createdAt > job.createdAt) remove()
 }
 
 export function tidyPulls(wanted: ReadonlySet<string>, pass: Pass): void {

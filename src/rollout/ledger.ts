@@ -6,15 +6,23 @@ import type { PlanKey } from '../api/record.ts'
 import { isDisruptive } from './plan-state.ts'
 import type { NodeView, World } from './world.ts'
 
+export interface Holder {
+  readonly plan: PlanKey
+  /** Nothing runs: the Plan failed on the node, and a person has to set drover.io/retry on it. */
+  readonly failed: boolean
+}
+
 export interface Ledger {
   /** Slots of a Plan, by hostname: its `applying` and the hostnames of nodes that work for it. */
   slots(plan: PlanKey): ReadonlySet<string>
-  /** Plans that hold the node, other than the given one. */
-  othersOn(node: NodeView, plan: PlanKey): readonly PlanKey[]
+  /** Plans that work on the node, or keep it cordoned after a failure, other than the given one. */
+  othersOn(node: NodeView, plan: PlanKey): readonly Holder[]
   /** The node is in flight for a disruptive Plan. */
   disrupted(node: NodeView): boolean
-  /** The node is in flight for any Plan. */
-  inFlight(node: NodeView): boolean
+  /** The Plan that works on the node, or has failed there and disrupts nodes; a failure that disrupts nothing counts for its own Plan only. */
+  inFlight(node: NodeView): Holder | undefined
+  /** Names of the nodes that are not available: NotReady, unschedulable, or in flight for a disruptive Plan. */
+  unavailable(): ReadonlySet<string>
   take(plan: PlanKey, node: NodeView, disruptive: boolean): void
   release(plan: PlanKey, hostname: string): void
 }
@@ -23,6 +31,8 @@ export function createLedger(world: World): Ledger {
   const slots = new Map<PlanKey, Set<string>>()
   const holders = new Map<string, Set<PlanKey>>()
   const disruptive = new Set<PlanKey>()
+  const failures = new Set<string>()
+  let unavailable: Set<string> | undefined
   const add = (plan: PlanKey, hostname: string) => {
     let own = slots.get(plan)
     if (own === undefined) slots.set(plan, (own = new Set()))
@@ -43,26 +53,53 @@ export function createLedger(world: World): Ledger {
   }
   for (const node of world.nodes) {
     if (node.record?.ok !== true) continue
-    const { work } = node.record.record
+    const { work, past } = node.record.record
+    for (const plan of Object.keys(past ?? {})) if (work?.plan !== plan) failures.add(`${plan} ${node.hostname ?? node.name}`)
     if (work === undefined) continue
     add(work.plan, node.hostname ?? node.name)
     if (work.disruptive) disruptive.add(work.plan)
   }
   const none: ReadonlySet<string> = new Set()
   const holdersOf = (node: NodeView) => holders.get(node.hostname ?? node.name)
+  const failedOn = (node: NodeView, plan: PlanKey) => failures.has(`${plan} ${node.hostname ?? node.name}`)
+  const cordonedFor = (node: NodeView) => (node.record?.ok === true ? node.record.record.cordon?.plan : undefined)
+  const disrupted = (node: NodeView): boolean => {
+    for (const plan of holdersOf(node) ?? []) if (disruptive.has(plan)) return true
+    return false
+  }
   return {
     slots: (plan) => slots.get(plan) ?? none,
-    othersOn: (node, plan) => [...(holdersOf(node) ?? [])].filter((other) => other !== plan),
-    inFlight: (node) => (holdersOf(node)?.size ?? 0) > 0,
-    disrupted(node) {
-      for (const plan of holdersOf(node) ?? []) if (disruptive.has(plan)) return true
-      return false
+    othersOn(node, plan) {
+      const others: Holder[] = []
+      for (const other of holdersOf(node) ?? []) {
+        if (other === plan) continue
+        const failed = failedOn(node, other)
+        if (!failed || cordonedFor(node) === other) others.push({ plan: other, failed })
+      }
+      return others
+    },
+    inFlight(node) {
+      for (const plan of holdersOf(node) ?? []) {
+        const failed = failedOn(node, plan)
+        if (!failed || disruptive.has(plan)) return { plan, failed }
+      }
+      return undefined
+    },
+    disrupted,
+    unavailable() {
+      unavailable ??= new Set(
+        world.nodes.filter((node) => node.ready !== 'True' || node.unschedulable || disrupted(node)).map((node) => node.name),
+      )
+      return unavailable
     },
     take(plan, node, isDisruptivePlan) {
+      unavailable = undefined
+      failures.delete(`${plan} ${node.hostname ?? node.name}`)
       if (isDisruptivePlan) disruptive.add(plan)
       add(plan, node.hostname ?? node.name)
     },
     release(plan, hostname) {
+      unavailable = undefined
       slots.get(plan)?.delete(hostname)
       holders.get(hostname)?.delete(plan)
     },

@@ -1,4 +1,5 @@
 /** What one pass of `decide` collects as it goes. Mutable, and lives only inside the pass. */
+import { LABEL_NODE, LABEL_PLAN } from '../api/names.ts'
 import type { Hold } from '../api/reasons.ts'
 import type { PlanKey } from '../api/record.ts'
 import type { Action, Decision, JobView, Moment, Need, NodeReport, Phase, PlanReport, PodView, Step, World } from './world.ts'
@@ -20,6 +21,8 @@ export interface Pass {
   jobNamed(namespace: string, name: string): JobView | undefined
   jobWithUID(uid: string): JobView | undefined
   podsOf(jobUID: string): readonly PodView[]
+  /** Pods of the Plan's apply Jobs on the node that have not ended. */
+  podsOn(plan: PlanKey, node: string): readonly PodView[]
   decision(): Decision
 }
 
@@ -74,6 +77,14 @@ export function createPass(world: World): Pass {
     report,
     jobNamed: (namespace, name) => jobsByName.get(`${namespace}/${name}`),
     jobWithUID: (uid) => jobsByUID.get(uid),
+    podsOn: (plan, node) =>
+      world.pods.filter(
+        (pod) =>
+          `${pod.namespace}/${pod.labels[LABEL_PLAN] ?? ''}` === plan &&
+          pod.labels[LABEL_NODE] === node &&
+          pod.phase !== 'Succeeded' &&
+          pod.phase !== 'Failed',
+      ),
     podsOf: (jobUID) => podsByJob.get(jobUID) ?? NO_PODS,
     decision: () => ({ steps, needs, facts, reports: plans, lookAt: next }),
   }

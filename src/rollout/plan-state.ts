@@ -87,7 +87,7 @@ export function readPlan(view: AnyPlan, pass: Pass): PlanState {
     label: planLabel(metadata.name),
     invalid,
     version: resolved.version,
-    versionProblem: resolved.problem ?? (secrets.waiting ? 'Secrets of the Plan have not been read yet' : undefined),
+    versionProblem: resolved.problem ?? secrets.problem,
     hash,
     memory,
     memoryError,
@@ -164,20 +164,26 @@ function resolveVersion(plan: Plan, memory: RolloutMemory, writable: boolean, pa
   return { version: after.version, memory: { ...memory, channel } }
 }
 
-function readSecrets(plan: Plan, pass: Pass): { found: Map<string, Secret>; missing: Set<string>; waiting: boolean } {
+function readSecrets(
+  plan: Plan,
+  pass: Pass,
+): { found: Map<string, Secret>; missing: Set<string>; waiting: boolean; problem: string | undefined } {
   const found = new Map<string, Secret>()
   const missing = new Set<string>()
   let waiting = false
+  let problem: string | undefined
   for (const { name, ignoreUpdates } of plan.spec.secrets ?? []) {
     if (ignoreUpdates === true) continue
     // Re-read when its metadata changes; the caller forgets the old answer then.
     pass.need({ kind: 'secret', name, maxAgeMs: Number.POSITIVE_INFINITY })
     const seen = pass.world.observed.secrets.get(name)
-    if (seen === undefined || !seen.ok) waiting = true
-    else if (seen.value === null) missing.add(name)
+    if (seen === undefined || !seen.ok) {
+      waiting = true
+      problem ??= seen === undefined ? `Secret ${name} has not been read yet` : `Secret ${name} cannot be read: ${seen.error}`
+    } else if (seen.value === null) missing.add(name)
     else found.set(name, seen.value)
   }
-  return { found, missing, waiting }
+  return { found, missing, waiting, problem }
 }
 
 /** The Plan may mark nodes that already are at the target as done without running (design §4.9). */

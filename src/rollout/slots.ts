@@ -1,5 +1,5 @@
 /** Every node that holds a slot of a Plan, or works for it, one by one: what happens to it next, and whether it keeps the slot. */
-import { ANNOTATION_RETRY, LABEL_NODE } from '../api/names.ts'
+import { ANNOTATION_RETRY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN, LABEL_VERSION } from '../api/names.ts'
 import { hold } from '../api/reasons.ts'
 import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
@@ -7,12 +7,12 @@ import { beatSince, driveStarted, isStarted } from './after-start.ts'
 import { driveTaken, enter, newWork } from './before-start.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
-import { checkPlan, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { checkPlan, isForeignAndActive, START_PLAN_GATES } from './gates/plan-gates.ts'
 import type { Pass } from './pass.ts'
-import type { PlanState } from './plan-state.ts'
+import { isKnownImage, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
 import { backOut, jobRef, nodeRef, patchNode, recordOf, withoutPast, workOn } from './verdict.ts'
-import { compareToTarget } from './version.ts'
+import { compareToTarget, isKubernetesVersion } from './version.ts'
 import type { JobView, NodeView } from './world.ts'
 
 export interface Slots {
@@ -73,6 +73,12 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
     driveWork(state, node, work, context, pass)
     return 'keep'
   }
+  if (recordOf(node).work !== undefined) {
+    // Another Plan's turn on this node; its record is not ours to write. What SUC left to us stays until then.
+    if (state.memory.adopt?.includes(node.hostname ?? '') !== true) return 'release'
+    pass.node(state.key, node.name, 'Pending', hold('NodeBusy', `Plan ${recordOf(node).work?.plan} works on node ${node.name}`))
+    return 'keep'
+  }
   if (state.hash !== '' && node.labels[state.label] === state.hash) return 'release'
   const past = recordOf(node).past?.[state.key]
   const selected = state.selected.has(node.name)
@@ -81,8 +87,11 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
     return verdict === 'again' && admitted(state, node, context, pass) ? 'keep' : verdict
   }
   if (selected && pass.world.confirmed.has(claimKey(state, node))) return admitted(state, node, context, pass) ? 'keep' : 'release'
-  // A failure of another hash holds nothing; while the hash is not known it may be this one.
-  if (past !== undefined) return state.hash === '' ? 'failed' : 'release'
+  if (past !== undefined) {
+    if (state.hash === '') return 'failed'
+    // A new hash re-arms the failure; the node keeps its slot and its cordon, and goes first (design §4.8).
+    return selected ? 'again' : 'release'
+  }
   if (state.memory.adopt?.includes(node.hostname ?? '') === true) return adopt(state, node, pass)
   return 'release'
 }
@@ -97,8 +106,7 @@ function admitted(state: PlanState, node: NodeView, context: Context, pass: Pass
     pass.node(state.key, node.name, 'Pending', ...holds)
     return false
   }
-  enter({ state, node, context }, pass)
-  return true
+  return enter({ state, node, context }, pass)
 }
 
 function driveWork(state: PlanState, node: NodeView, work: Work, context: Context, pass: Pass): void {
@@ -135,7 +143,7 @@ export function isArmed(state: PlanState, past: Outcome): boolean {
 
 function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass): Verdict {
   const atTarget = past.kubernetes && compareToTarget(node.kubeletVersion, past.target) === 0
-  if (atTarget && node.ready === 'True') {
+  if (atTarget && node.ready === 'True' && pass.podsOn(state.key, node.name).length === 0) {
     recover(state, node, pass)
     return 'keep'
   }
@@ -202,7 +210,7 @@ function adopt(state: PlanState, node: NodeView, pass: Pass): Verdict {
   const idle = job !== undefined && job.parallelism === 0 && job.active === 0
   const found: Work | undefined =
     job !== undefined && !idle
-      ? { ...newWork({ state, node }, pass), adopted: true, startedAt: formatTime(job.createdAt), jobUID: job.uid }
+      ? { ...newWork({ state, node }, pass), ...ofJob(state, job), adopted: true, startedAt: formatTime(job.createdAt), jobUID: job.uid }
       : state.kubernetes && compareToTarget(node.kubeletVersion, state.version) === 0
         ? { ...newWork({ state, node }, pass), adopted: true, startedAt: formatTime(now.wall), jobUID: 'none' }
         : undefined
@@ -233,13 +241,31 @@ function foreignOn(state: PlanState, hostname: string, context: Context, pass: P
   return node === undefined || recordOf(node).work !== undefined ? undefined : foreignJob(state, node, pass)
 }
 
-/** An apply Job of this hash on the node that carries no mark of ours. */
+/** A Job that SUC made for an older hash is judged by that hash and its version. */
+function ofJob(state: PlanState, job: JobView): Partial<Work> {
+  const hash = job.labels[state.label] ?? state.hash
+  if (hash === state.hash) return {}
+  const target = job.labels[LABEL_VERSION] ?? state.version
+  return {
+    hash,
+    target,
+    kubernetes: isKnownImage(state.plan.spec.upgrade.image) && isKubernetesVersion(target),
+    labels: { [state.label]: hash },
+  }
+}
+
+/** An apply Job of SUC on the node: of this hash, or of an older one that is still active. */
 function foreignJob(state: PlanState, node: NodeView, pass: Pass): JobView | undefined {
-  return pass.world.jobs.find(
+  const theirs = pass.world.jobs.filter(
     (job) =>
       job.attempt === undefined &&
       job.namespace === state.ref.namespace &&
-      job.labels[LABEL_NODE] === node.name &&
-      job.labels[state.label] === state.hash,
+      job.labels[LABEL_CONTROLLER] === pass.world.settings.name &&
+      job.labels[LABEL_PLAN] === state.plan.metadata.name &&
+      job.labels[LABEL_NODE] === node.name,
+  )
+  return (
+    theirs.find((job) => job.labels[state.label] === state.hash) ??
+    theirs.find((job) => isForeignAndActive(job, state) && job.labels[state.label] !== undefined)
   )
 }

@@ -28,6 +28,8 @@ export interface NodeView {
   readonly windows: boolean
   readonly controlPlane: boolean
   readonly etcd: boolean
+  /** The API server's clock, milliseconds since the epoch; compared with Jobs' only. */
+  readonly createdAt: number
   readonly kubeletVersion: string
   readonly ready: 'True' | 'False' | 'Unknown'
   /** The Ready condition's lastHeartbeatTime as text: only ever compared with itself. */
@@ -115,7 +117,11 @@ export type PlanView =
 type ParsedMemoryOf = { readonly ok: true; readonly memory: RolloutMemory | undefined } | { readonly ok: false; readonly error: string }
 
 /** Something fetched on request; `at` is monotonic. */
-export type Fresh<T> = { readonly at: number } & ({ readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: string })
+export type Fresh<T> = { readonly at: number } & (
+  | { readonly ok: true; readonly value: T }
+  /** `refused`: the server answered no (4xx), and will again; otherwise there was no answer, or none that counts. */
+  | { readonly ok: false; readonly error: string; readonly refused?: boolean }
+)
 
 export interface DrainView {
   readonly pods: readonly DrainPod[]

@@ -26,6 +26,7 @@ export function aNode(name: string, more: Partial<NodeView> = {}): NodeView {
     windows: false,
     controlPlane: false,
     etcd: server,
+    createdAt: 0,
     kubeletVersion: OLD,
     ready: 'True',
     heartbeat: '2026-03-02T11:59:00Z',

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { decide, recheck } from '../../src/rollout/decide.ts'
+import { applyJobName } from '../../src/rollout/job.ts'
 import { pullPodName } from '../../src/rollout/pull-pod.ts'
 import type { PlanView } from '../../src/rollout/world.ts'
 import { actions, aJob, aNode, aPlan, aPulled, aRecord, aServer, aWork, aWorld, hashOf, holdsOn, NEW, NOW, planHolds } from './build.ts'
@@ -47,7 +48,7 @@ describe('before the first claim', () => {
   test('a refused dry run holds the Plan and says what the API server said', () => {
     const view = aPlan('p')
     const dryRuns = new Map([
-      [`${view.key}/${hashOf(view)}`, { at: NOW.mono, ok: false, error: 'violates PodSecurity "restricted"' } as const],
+      [`${view.key}/${hashOf(view)}`, { at: NOW.mono, ok: false, error: 'violates PodSecurity "restricted"', refused: true } as const],
     ])
     const decision = decide(ready(view, { nodes: [aNode('a')], observed: { dryRuns } }))
     expect(planHolds(decision, PLAN)).toEqual(['PodRejected'])
@@ -325,6 +326,117 @@ describe('left behind', () => {
     const [patch] = actions(decide(aWorld({ nodes: [node] })), 'patchNode')
     expect(patch?.unschedulable).toBe(false)
     expect(patch?.record.work).toBeUndefined()
+  })
+})
+
+describe('what a fresh pair of eyes found', () => {
+  const armed = { 'drover.io/retry': '1' }
+  const failed = (hash: string) =>
+    ({
+      hash,
+      result: 'Failed',
+      attempts: 1,
+      reason: 'JobFailed',
+      message: 'm',
+      at: '2026-03-02T11:00:00Z',
+      target: NEW,
+      kubernetes: true,
+      disruptive: true,
+      retrySeen: '',
+      generation: 1,
+    }) as const
+
+  test('a re-armed node that a gate holds does not lend its slot to another', () => {
+    const view = aPlan('p', {}, { status: { applying: ['a'] }, annotations: armed })
+    const node = aNode('a', { ready: 'False', record: aRecord('a', { past: { [PLAN]: failed(hashOf(view)) } }) })
+    expect(claimed(ready(view, { nodes: [node, aNode('b')] }))).toEqual([])
+  })
+
+  test('a node that failed at an older hash keeps slot and cordon, and is the next to be taken', () => {
+    const view = aPlan('p', {}, { status: { applying: ['a'] } })
+    const node = aNode('a', {
+      unschedulable: true,
+      cordonOwner: 'drover',
+      record: aRecord('a', { cordon: { at: '2026-03-02T11:00:00Z', plan: PLAN }, past: { [PLAN]: failed('older') } }),
+    })
+    const decision = decide(ready(view, { nodes: [node, aNode('b')] }))
+    expect(actions(decision, 'writeStatus').flatMap((action) => action.confirm)).toEqual(['a'])
+    expect(actions(decision, 'patchNode')).toEqual([])
+  })
+
+  test('live work of another Plan is never overwritten by an adoption', () => {
+    const other = aPlan('q', {}, { status: { applying: ['a'] } })
+    const view = aPlan('p', {}, { status: { applying: ['a'] }, annotations: { 'drover.io/rollout': '{"v":1,"adopt":["a"]}' } })
+    const node = aNode('a', {
+      kubeletVersion: NEW,
+      record: aRecord('a', { work: aWork(other, { startedAt: '2026-03-02T11:59:30Z', jobUID: 'uid-job' }) }),
+    })
+    const patches = actions(
+      decide(ready(view, { plans: [view, other], nodes: [node], jobs: [aJob('job', 'a', { active: 1 })] })),
+      'patchNode',
+    )
+    expect(patches.filter((patch) => patch.record.work?.plan === PLAN)).toEqual([])
+  })
+
+  test('nodes that hang in their pull do not keep the others from being pulled', () => {
+    const view = aPlan('p')
+    const hash = hashOf(view)
+    const nodes = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => aNode(name))
+    const stuck = ['a', 'b', 'c'].map((name) =>
+      aPulled(pullPodName('p', name, hash), name, {
+        phase: 'Pending',
+        pulled: false,
+        waiting: { reason: 'Unschedulable', message: 'too many pods' },
+      }),
+    )
+    expect(actions(decide(aWorld({ plans: [view], nodes, pods: stuck })), 'createPod').length).toBeGreaterThan(0)
+  })
+
+  test('with five members and one silent, the majority decides; with three, the silent one counts', () => {
+    const start = (size: number) => {
+      const names = ['s1', 's2', 's3', 's4', 's5'].slice(0, size)
+      const view = aPlan('p', {}, { status: { applying: ['s1'] } })
+      const job = applyJobName('p', 's1', hashOf(view))
+      const cordon = { at: '2026-03-02T11:59:00Z', plan: PLAN }
+      const nodes = names.map((name) =>
+        name === 's1'
+          ? aServer(name, { unschedulable: true, cordonOwner: 'drover', record: aRecord(name, { work: aWork(view), cordon }) })
+          : aServer(name),
+      )
+      const beats = new Map(names.filter((name) => name !== names.at(-1)).map((name) => [name, { advancedAt: NOW.mono, after: NOW.mono }]))
+      const mark = 'uid-p/1/'
+      return decide(aWorld({ plans: [view], nodes, jobs: [aJob(job, 's1', { parallelism: 0, attempt: mark })], observed: { beats } }))
+    }
+    expect(actions(start(5), 'startJob').length).toBe(1)
+    expect(actions(start(3), 'startJob').length).toBe(0)
+    expect(holdsOn(start(3), PLAN, 's1')).toEqual(['HeartbeatMissing'])
+  })
+
+  test('a Job that waited paused is made anew: its deadline has been running', () => {
+    const view = aPlan('p', {}, { status: { applying: ['a'] } })
+    const name = applyJobName('p', 'a', hashOf(view))
+    const cordon = { at: '2026-03-02T11:59:00Z', plan: PLAN }
+    const node = aNode('a', { unschedulable: true, cordonOwner: 'drover', record: aRecord('a', { work: aWork(view), cordon }) })
+    const world = aWorld({ plans: [view], nodes: [node], jobs: [aJob(name, 'a', { parallelism: 0, attempt: 'uid-p/1/' })] })
+    expect(actions(decide(world), 'startJob').length).toBe(1)
+    const waited = { ...world, since: new Map([[`paused uid-${name}`, { wall: 0, mono: NOW.mono - 61_000 }]]) }
+    expect(actions(decide(waited), 'startJob')).toEqual([])
+    expect(actions(decide(waited), 'deleteJob').length).toBe(1)
+  })
+
+  test('a failure that disrupts nothing stops no server of another Plan', () => {
+    const os = aPlan(
+      'os',
+      { cordon: false, upgrade: { image: 'registry.example.org/patch:1' }, version: '2026-01' },
+      { status: { applying: ['a'] } },
+    )
+    const view = aPlan('p')
+    const nodes = [
+      aServer('a', { record: aRecord('a', { past: { [os.key]: { ...failed(hashOf(os)), disruptive: false } } }) }),
+      aServer('b'),
+      aServer('c'),
+    ]
+    expect(claimed(ready(view, { plans: [view, os], nodes })).length).toBe(1)
   })
 })
 

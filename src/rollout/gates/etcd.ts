@@ -1,17 +1,39 @@
 /** Quorum (design §2, promise 5): what is taken down must leave a majority of healthy, schedulable members. */
 import { type Hold, hold } from '../../api/reasons.ts'
 import type { PlanState } from '../plan-state.ts'
-import type { NodeView, World } from '../world.ts'
+import type { NodeView } from '../world.ts'
 import type { Context } from './gate.ts'
 
 /** A member whose heartbeat was not seen to advance for this long counts as down at the point of no return. */
-export const HEARTBEAT_MAX_AGE_MS = 60_000
+const HEARTBEAT_MAX_AGE_MS = 60_000
 
-export function etcdQuorum(state: PlanState, node: NodeView, { cluster, ledger }: Context): Hold | undefined {
+export function etcdQuorum(state: PlanState, node: NodeView, context: Context): Hold | undefined {
+  return quorum(state, node, context, () => true)
+}
+
+/** At the point of no return a member counts as healthy only while its heartbeat is seen to advance. */
+export function etcdQuorumSeen(state: PlanState, node: NodeView, context: Context): Hold | undefined {
+  const { observed, now } = context.world
+  const beats = (member: NodeView): boolean => {
+    const at = observed.beats.get(member.name)?.advancedAt
+    return at !== undefined && now.mono - at <= HEARTBEAT_MAX_AGE_MS
+  }
+  const found = quorum(state, node, context, beats)
+  if (found === undefined || etcdQuorum(state, node, context) !== undefined) return found
+  const silent = context.cluster.etcdMembers.filter((member) => member.name !== node.name && !beats(member)).map((member) => member.name)
+  return hold(
+    'HeartbeatMissing',
+    `etcd member${silent.length === 1 ? '' : 's'} ${silent.join(', ')}: no heartbeat seen to advance in the last minute, and without ${silent.length === 1 ? 'it' : 'them'} too few would remain`,
+  )
+}
+
+function quorum(state: PlanState, node: NodeView, { cluster, ledger }: Context, beats: (member: NodeView) => boolean): Hold | undefined {
   if (!state.disruptive || !node.etcd) return undefined
   const members = cluster.etcdMembers
   const others = members.filter((member) => member.name !== node.name)
-  const healthy = others.filter((member) => member.ready === 'True' && !member.unschedulable && !ledger.inFlight(member))
+  const healthy = others.filter(
+    (member) => member.ready === 'True' && !member.unschedulable && ledger.inFlight(member) === undefined && beats(member),
+  )
   const down = others.filter((member) => !healthy.includes(member)).map((member) => member.name)
   if (members.length >= 3) {
     const majority = Math.floor(members.length / 2) + 1
@@ -23,15 +45,4 @@ export function etcdQuorum(state: PlanState, node: NodeView, { cluster, ledger }
   }
   if (down.length === 0) return undefined
   return hold('EtcdQuorum', `with ${members.length} etcd members all others must be healthy and schedulable; not so: ${down.join(', ')}`)
-}
-
-/** Etcd members, other than the node, whose heartbeat was not seen to advance lately. */
-export function silentMembers(node: NodeView, members: readonly NodeView[], world: Pick<World, 'observed' | 'now'>): string[] {
-  return members
-    .filter((member) => member.name !== node.name)
-    .filter((member) => {
-      const at = world.observed.beats.get(member.name)?.advancedAt
-      return at === undefined || world.now.mono - at > HEARTBEAT_MAX_AGE_MS
-    })
-    .map((member) => member.name)
 }

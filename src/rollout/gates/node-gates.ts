@@ -6,7 +6,7 @@ import type { PlanState } from '../plan-state.ts'
 import { compareToTarget, minorsBetween, parseVersion } from '../version.ts'
 import type { NodeView } from '../world.ts'
 import { etcdQuorum } from './etcd.ts'
-import type { Context, NodeGate } from './gate.ts'
+import type { Cluster, Context, NodeGate } from './gate.ts'
 
 const UNSCHEDULABLE = { key: 'node.kubernetes.io/unschedulable', operator: 'Exists', effect: 'NoSchedule' } as const
 
@@ -37,10 +37,16 @@ const hostname: NodeGate = (_state, node, { cluster }) => {
 }
 
 const notBusy: NodeGate = (state, node, { ledger }) => {
-  const others = ledger.othersOn(node, state.key)
-  return others.length === 0
-    ? undefined
-    : hold('NodeBusy', `Plan ${others[0]} works on node ${node.name}`, { blockedBy: `Plan/${others[0]}` })
+  const [other] = ledger.othersOn(node, state.key)
+  if (other === undefined) return undefined
+  const blockedBy = `Plan/${other.plan}`
+  return other.failed
+    ? hold(
+        'NodeBusy',
+        `Plan ${other.plan} failed on node ${node.name} and keeps it cordoned; put the node right and set drover.io/retry on that Plan`,
+        { blockedBy, endedBy: 'person' },
+      )
+    : hold('NodeBusy', `Plan ${other.plan} works on node ${node.name}`, { blockedBy })
 }
 
 const ready: NodeGate = (state, node) =>
@@ -84,7 +90,7 @@ const direction: NodeGate = (state, node, { cluster }) => {
   const from = parseVersion(node.kubeletVersion)
   const to = parseVersion(state.version)
   if (from === undefined || to === undefined) return hold('VersionUnknown', `version ${state.version} cannot be parsed`)
-  if (node.controlPlane) {
+  if (node.controlPlane || node.etcd) {
     const minors = minorsBetween(from, to)
     return minors <= 1
       ? undefined
@@ -93,23 +99,50 @@ const direction: NodeGate = (state, node, { cluster }) => {
           `server ${node.name} is at ${node.kubeletVersion}; ${state.version} would skip ${minors - 1} minor version${minors === 2 ? '' : 's'}`,
         )
   }
-  for (const server of cluster.servers) {
-    if (!server.controlPlane) continue
-    const ahead = compareToTarget(server.kubeletVersion, state.version)
-    if (ahead !== undefined && ahead < 0)
-      return hold('AheadOfServers', `${state.version} is newer than server ${server.name} (${server.kubeletVersion}); servers come first`, {
-        blockedBy: `Node//${server.name}`,
+  const server = serverBehind(cluster, state.version)
+  if (server === undefined) return undefined
+  const blockedBy = `Node//${server.name}`
+  return compareToTarget(server.kubeletVersion, state.version) === undefined
+    ? hold(
+        'VersionUnknown',
+        `server ${server.name} reports ${server.kubeletVersion === '' ? 'no version' : server.kubeletVersion}, so it is not known whether ${state.version} is newer`,
+        { blockedBy },
+      )
+    : hold('AheadOfServers', `${state.version} is newer than server ${server.name} (${server.kubeletVersion}); servers come first`, {
+        blockedBy,
       })
-  }
-  return undefined
 }
+
+/** The first control-plane node that is below the version, or cannot be compared with it; looked for once a pass. */
+function serverBehind(cluster: Cluster, version: string): NodeView | undefined {
+  let byVersion = behind.get(cluster)
+  if (byVersion === undefined) behind.set(cluster, (byVersion = new Map()))
+  if (!byVersion.has(version)) {
+    const found = cluster.servers.find((server) => {
+      const order = server.controlPlane ? compareToTarget(server.kubeletVersion, version) : 0
+      return order === undefined || order < 0
+    })
+    byVersion.set(version, found)
+  }
+  return byVersion.get(version)
+}
+
+const behind = new WeakMap<Cluster, Map<string, NodeView | undefined>>()
 
 const oneServerAtATime: NodeGate = (state, node, { cluster, ledger }) => {
   if (!state.disruptive || !(node.controlPlane || node.etcd)) return undefined
-  const other = cluster.servers.find((server) => server.name !== node.name && ledger.inFlight(server))
-  return other === undefined
-    ? undefined
-    : hold('ControlPlaneBusy', `server ${other.name} is in flight; servers go one at a time`, { blockedBy: `Node//${other.name}` })
+  for (const server of cluster.servers) {
+    const holder = server.name === node.name ? undefined : ledger.inFlight(server)
+    if (holder === undefined) continue
+    const blockedBy = `Node//${server.name}`
+    return holder.failed
+      ? hold('ControlPlaneBusy', `Plan ${holder.plan} failed on server ${server.name}; put it right and set drover.io/retry on that Plan`, {
+          blockedBy,
+          endedBy: 'person',
+        })
+      : hold('ControlPlaneBusy', `server ${server.name} is in flight for Plan ${holder.plan}; servers go one at a time`, { blockedBy })
+  }
+  return undefined
 }
 
 const budget: NodeGate = (state, node, { world, cluster, ledger }) => {
@@ -119,13 +152,11 @@ const budget: NodeGate = (state, node, { world, cluster, ledger }) => {
   if (!parsed.ok) return hold('BudgetReached', `DROVER_CLUSTER_MAX_UNAVAILABLE ${limit}: ${parsed.error}`)
   const zero = 'percent' in parsed.value ? parsed.value.percent === 0 : parsed.value.count === 0
   const allowed = zero ? 0 : Math.max(1, scaleIntOrPercent(parsed.value, world.nodes.length, 'down'))
-  let taken = 0
-  for (const other of world.nodes) {
-    if (other.name !== node.name && (cluster.unavailable.has(other.name) || ledger.disrupted(other))) taken++
-  }
+  const unavailable = ledger.unavailable()
   // A node that is unavailable anyway costs nothing.
-  const cost = cluster.unavailable.has(node.name) ? 0 : 1
-  return cost === 0 || taken + cost <= allowed
+  if (cluster.unavailable.has(node.name)) return undefined
+  const taken = unavailable.size - (unavailable.has(node.name) ? 1 : 0)
+  return taken + 1 <= allowed
     ? undefined
     : hold('BudgetReached', `${taken} nodes are unavailable or in flight; the cluster allows ${allowed}`)
 }

@@ -50,7 +50,7 @@ const someConcurrency: PlanGate = ({ plan }) =>
     ? undefined
     : hold('ConcurrencyZero', 'spec.concurrency is missing or 0, so no node is taken; set it to 1 or more')
 
-const inWindow: PlanGate = ({ plan }, { world }) => {
+export const inWindow: PlanGate = ({ plan }, { world }) => {
   if (plan.spec.window === undefined) return undefined
   const parsed = parseWindow(plan.spec.window)
   if (!parsed.ok || isInside(parsed.window, world.now.wall)) return undefined
