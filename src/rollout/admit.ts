@@ -55,8 +55,9 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   if (waiting.length === 0) return { claims: [], pulls, held: 0 }
   const limit = state.plan.spec.concurrency ?? 0
   let free = limit - ledger.slots(state.key).size
-  /** They hold their slot already, so they need no free one, only that the Plan is not above its limit. */
+  /** They hold their slot already; of them as many may work as the limit leaves beside those that do. */
   const again = new Set(slots.again)
+  let freeAgain = limit - (ledger.slots(state.key).size - again.size)
   let toPull = Math.max(0, free) + Math.min(MAX_AHEAD, limit) + again.size
   let slow = 0
   let broken = 0
@@ -78,7 +79,13 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
     }
     const wanted = pullPod({ plan: state.plan, latestVersion: state.version, latestHash: state.hash, node, settings: pass.world.settings })
     const name = wanted.metadata?.name ?? ''
-    const pod = pods.get(name)
+    const last = pods.get(name)
+    // A pod from before the machine was set up anew has pulled onto another disk; left out, it is removed.
+    const pod = last !== undefined && last.createdAt < node.createdAt ? undefined : last
+    if (last !== undefined && pod === undefined) {
+      report(node, hold('Pulling', `the pull pod on node ${node.name} is older than the node and is made anew`))
+      continue
+    }
     if (pod !== undefined && pod.labels[LABEL_OUR_NODE] !== safeName(node.name)) {
       report(node, sharedName(node, pod.labels[LABEL_OUR_NODE] ?? ''))
       continue
@@ -110,7 +117,7 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       continue
     }
     if (!dryRun(state, node, pass)) continue
-    if (again.has(node) ? free < 0 : free <= 0) {
+    if ((again.has(node) ? freeAgain : free) <= 0) {
       report(node, hold('ConcurrencyReached', `all ${limit} slots are taken`))
       continue
     }
@@ -122,7 +129,8 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       held++
       continue
     }
-    if (!again.has(node)) free--
+    if (again.has(node)) freeAgain--
+    else free--
     claims.push(node)
     ledger.take(state.key, node, state.disruptive)
   }

@@ -17,7 +17,7 @@ import { driveOrphan, driveSlots, type Slots } from './slots.ts'
 import { differs, planStatus, significantlyDiffers, unreadableStatus } from './status.ts'
 import { recordOf } from './verdict.ts'
 import type { PlanStatus } from '../api/plan.ts'
-import type { Action, Decision, PlanReport, World } from './world.ts'
+import type { Action, Decision, NodeView, PlanReport, World } from './world.ts'
 
 /** From this concurrency on, slots that change gather: a tenth of them, or all after this long. */
 const SLOTS_PER_BATCH = 10
@@ -89,7 +89,7 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
     else if (!state.selected.has(name)) found.set(name, hold('NodeHeld', `Plan ${plan} no longer selects node ${name}`))
     else if (!state.plan.status.applying.includes(node.hostname ?? name))
       found.set(name, hold('ClaimWithdrawn', `node ${name} no longer stands in status.applying`))
-    else if (context.ledger.slots(plan).size > Math.max(state.plan.spec.concurrency ?? 0, 0) && recordOf(node).work === undefined)
+    else if (recordOf(node).work === undefined && countsAs(node, plan, context) > (state.plan.spec.concurrency ?? 0))
       found.set(
         name,
         hold('ConcurrencyReached', `Plan ${plan} has more nodes in flight than concurrency ${state.plan.spec.concurrency ?? 0}`),
@@ -102,6 +102,22 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
     }
   }
   return found
+}
+
+/**
+ * How many nodes of the Plan would be at work with this one. A new node finds every slot taken that a failure holds; a node that failed
+ * before has its slot, so only those count beside it that work, or are about to.
+ */
+function countsAs(node: NodeView, plan: string, { ledger, cluster, world }: Context): number {
+  const slots = ledger.slots(plan)
+  if (recordOf(node).past?.[plan] === undefined) return slots.size
+  const idle = [...slots].filter((hostname) => {
+    const other = cluster.byHostname.get(hostname)?.[0]
+    if (other === undefined || other.name === node.name || recordOf(other).past?.[plan] === undefined || recordOf(other).work !== undefined)
+      return false
+    return ![...world.confirmed].some((claim) => claim.endsWith(`/${other.uid}`))
+  })
+  return slots.size - idle.length
 }
 
 /** One Plan's turn. Returns the names of the pull pods it wants. */

@@ -18,7 +18,7 @@ import type { JobView, NodeView } from './world.ts'
 export interface Slots {
   /** Hostnames that stay in `applying`. */
   readonly kept: readonly string[]
-  /** Nodes that hold a slot and wait to be admitted again: re-armed failures, and nodes that SUC left without a Job. */
+  /** Nodes that hold a slot and wait to be admitted again: re-armed failures, and one that SUC left without a Job. */
   readonly again: readonly NodeView[]
   /** Nodes whose failure holds their slot. */
   readonly failed: readonly NodeView[]
@@ -92,7 +92,7 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
     // A new hash re-arms the failure; the node keeps its slot and its cordon, and goes first (design §4.8).
     return selected ? 'again' : 'release'
   }
-  if (state.memory.adopt?.includes(node.hostname ?? '') === true) return adopt(state, node, pass)
+  if (state.memory.adopt?.includes(node.hostname ?? '') === true) return adopt(state, node, context, pass)
   return 'release'
 }
 
@@ -197,7 +197,7 @@ function recover(state: PlanState, node: NodeView, pass: Pass): void {
 }
 
 /** A node that SUC left in `applying`: its running Job is adopted, its cordon becomes ours, and the node is judged as any other (design §4.9). */
-function adopt(state: PlanState, node: NodeView, pass: Pass): Verdict {
+function adopt(state: PlanState, node: NodeView, context: Context, pass: Pass): Verdict {
   const { now } = pass
   if (state.hash === '') {
     pass.node(state.key, node.name, 'Pending', hold('VersionUnresolved', state.versionProblem ?? 'the version is not resolved yet'))
@@ -233,7 +233,18 @@ function adopt(state: PlanState, node: NodeView, pass: Pass): Verdict {
     pass.step(node.name, [patchNode(node, cordoned)])
     return 'keep'
   }
-  return state.selected.has(node.name) ? 'again' : 'release'
+  return goesFirst(state, node, context) ? 'again' : 'release'
+}
+
+/**
+ * Of the nodes that SUC left without a Job and not at the target, one keeps its slot and is finished first. The others, and one that could
+ * not be taken anyway, are given back, uncordoned, and taken in their turn: several cordoned servers would wait for each other for ever.
+ */
+function goesFirst(state: PlanState, node: NodeView, context: Context): boolean {
+  const left = (state.memory.adopt ?? []).filter((hostname) => state.plan.status.applying.includes(hostname)).toSorted()
+  if (!state.selected.has(node.name) || left[0] !== node.hostname) return false
+  const found = checkNode(NODE_GATES, state, node, context)
+  return found === undefined || (found.endedBy !== 'person' && found.reason !== 'ControlPlaneBusy' && found.reason !== 'NodeBusy')
 }
 
 function foreignOn(state: PlanState, hostname: string, context: Context, pass: Pass): JobView | undefined {
