@@ -50,7 +50,7 @@ const HOLDS = [
   'EtcdQuorum',
   'Pulling',
   'ImageUnavailable',
-  'PodRejected',
+  'DryRunPending',
   'BudgetReached',
   'NodeFailed',
   'SyncJob',
@@ -167,6 +167,8 @@ function lineLog(write: (line: string) => void, with_: Fields = {}): Log {
 }
 
 async function work(): Promise<number> {
+  // Whoever asked has gone: nobody is left to tell.
+  process.stdout.on('error', () => process.exit(1))
   for await (const line of createInterface({ input: process.stdin })) {
     const result = await play(Number(line))
     process.stdout.write(`${JSON.stringify(result)}\n`)

@@ -80,7 +80,7 @@ const EVENTS = [
   'operator retry',
   'recordon',
   'silentWatches',
-  ...STRIKES.map((strike) => `ambush ${strike}`),
+  ...[...new Set(STRIKES)].map((strike) => `ambush ${strike}`),
 ]
 
 /** Everything that a large run must have exercised at least once. */

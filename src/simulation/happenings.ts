@@ -6,12 +6,13 @@ import type { Draft } from './world.ts'
 const MINUTE = 60_000
 
 /** Kinds of trouble that a world has or has not; each world draws from a few, so that each is seen apart from the others. */
-const THEMES = ['ambushes', 'controllers', 'network', 'machines', 'programs', 'people', 'plans', 'channels'] as const
-type Theme = (typeof THEMES)[number]
+const THEMES = ['controllers', 'network', 'machines', 'programs', 'people', 'plans', 'channels'] as const
+type Theme = (typeof THEMES)[number] | 'ambushes'
 
 /** What goes wrong, is repaired, and is changed by people, until the calm. Early moments are likelier: that is where the rollout is. */
 export function makeHappenings(d: Dice, draft: Draft, plans: PlanDraft): readonly Happening[] {
   const themes = d.some(THEMES, 0.45)
+  const ambushes = d.chance(0.6) ? d.int(1, 8) : 0
   const happenings: Happening[] = []
   for (const theme of themes) {
     const count = d.int(1, theme === 'plans' || theme === 'channels' ? 3 : 6)
@@ -22,6 +23,10 @@ export function makeHappenings(d: Dice, draft: Draft, plans: PlanDraft): readonl
       happenings.push({ atMs, action })
     }
   }
+  for (let i = 0; i < ambushes; i += 1) {
+    const action = MAKERS.ambushes(d, draft, plans)
+    if (action !== undefined) happenings.push({ atMs: i === 0 ? 0 : Math.floor(draft.calmMs * 0.9 * d.random() ** 2), action })
+  }
   if (themes.includes('programs') && d.chance(0.15))
     happenings.push({ atMs: 0, action: { do: 'badRelease', version: plans.target, how: d.pick(['crash', 'hang']) } })
   return happenings.sort((a, b) => a.atMs - b.atMs)
@@ -29,11 +34,14 @@ export function makeHappenings(d: Dice, draft: Draft, plans: PlanDraft): readonl
 
 const MAKERS: Readonly<Record<Theme, (d: Dice, draft: Draft, plans: PlanDraft) => Action | undefined>> = {
   ambushes(d) {
-    const delayMs = d.pick([0, 5, 15, 40, 500, 10_000])
-    return {
-      do: 'ambush',
-      ambush: { on: d.pick(['work', 'cordon', 'cordon', 'begin', 'run'] as const), delayMs, strike: d.pick(STRIKES), other: d.int(0, 6) },
+    const ambush = {
+      on: d.pick(['dryRun', 'claim', 'work', 'cordon', 'cordon', 'begin', 'run'] as const),
+      delayMs: d.pick([0, 0, 5, 15, 40, 500, 10_000]),
+      strike: d.pick(STRIKES),
+      late: d.chance(0.5),
+      other: d.int(0, 6),
     }
+    return { do: 'ambush', ambush }
   },
   controllers(d) {
     const controller = d.int(0, 2)
@@ -68,7 +76,7 @@ const MAKERS: Readonly<Record<Theme, (d: Dice, draft: Draft, plans: PlanDraft) =
   programs(d, { machines, distro }, { target }) {
     const machine = d.int(0, machines.length - 1)
     return d.pick<() => Action>([
-      () => ({ do: 'failProgram', machine, times: d.pick([1, 2, 6, 20]) }),
+      () => ({ do: 'failProgram', machine, times: d.pick([1, 4, 20, 20]) }),
       () => ({ do: 'dieAfterReplace', machine, times: d.int(1, 3) }),
       () => ({ do: 'hangProgram', machine }),
       () => ({ do: 'imageMissing', image: `rancher/${distro}-upgrade:${target.replace('+', '-')}`, ms: d.int(1, 10) * MINUTE }),

@@ -72,9 +72,11 @@ export type Action =
  * Random moments rarely meet the few milliseconds that matter.
  */
 export interface Ambush {
-  readonly on: 'work' | 'cordon' | 'begin' | 'run'
+  readonly on: 'dryRun' | 'claim' | 'work' | 'cordon' | 'begin' | 'run'
   readonly delayMs: number
   readonly strike: (typeof STRIKES)[number]
+  /** The controllers' watches of nodes and Plans tell of it late. */
+  readonly late: boolean
   /** Index into the other servers, modulo their number. */
   readonly other: number
 }
@@ -92,6 +94,12 @@ export const STRIKES = [
   'notReadyOther',
   'powerCutOther',
   'silentWatches',
+  'stallController',
+  'stallController',
+  'failProgram',
+  'failProgram',
+  'dieAfterReplace',
+  'hangProgram',
 ] as const
 
 export type ChannelAnswer = { readonly redirect: string } | { readonly status: number; readonly body: string } | 'down'

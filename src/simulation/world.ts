@@ -31,7 +31,7 @@ export function makeScenario(seed: number): Scenario {
     workloads: makeWorkloads(d, machines.length),
     plans: plans.plans,
     leftovers: d.chance(0.1) ? d.some([...machines.keys()], 0.15).slice(0, 3) : [],
-    eagerOperator: chaos && d.chance(0.3),
+    eagerOperator: chaos && d.chance(0.5),
     secrets: plans.secrets,
     channels: plans.channels,
     controllers: makeControllers(d),

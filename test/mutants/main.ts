@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
@@ -17,7 +18,7 @@ const ENTRY = "import { run } from './src/cli/simulate.ts'\nprocess.exitCode = a
 type Verdict = { readonly caught: true; readonly how: string } | { readonly caught: false; readonly why: string }
 
 const { values } = parseArgs({
-  options: { seeds: { type: 'string', default: '150' }, seed: { type: 'string', default: '1' }, only: { type: 'string' } },
+  options: { seeds: { type: 'string', default: '600' }, seed: { type: 'string', default: '1' }, only: { type: 'string' } },
 })
 const chosen = MUTANTS.filter((mutant) => values.only === undefined || mutant.name.includes(values.only))
 if (chosen.length === 0) throw new Error('there is no such mutant')
@@ -62,26 +63,26 @@ async function tryMutant(mutant: Mutant, output: string): Promise<Verdict> {
       },
     ],
   })
-  return simulate(output)
+  return simulate(output, mutant)
 }
 
-/** Plays worlds with the broken code; a broken promise, and nothing else, counts as caught. */
-function simulate(bundle: string): Promise<Verdict> {
-  const child = spawn(process.execPath, [bundle, 'simulate', '--seeds', values.seeds, '--seed', values.seed], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+/** Plays worlds with the broken code until one breaks a promise that the mutant ought to break. */
+function simulate(bundle: string, mutant: Mutant): Promise<Verdict> {
+  const args = [bundle, 'simulate', '--keep-going', '--seeds', values.seeds, '--seed', values.seed]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let seed = ''
+  let last = 'no output'
+  let how: string | undefined
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    last = line
+    seed = /^seed (\d+)/.exec(line)?.[1] ?? seed
+    const promise = /^ {2}promise (.*)/.exec(line)?.[1]
+    if (promise === undefined || how !== undefined || !mutant.breaks.some((beginning) => promise.startsWith(beginning))) return
+    how = `seed ${seed}, promise ${promise}`
+    child.kill()
   })
-  let output = ''
-  const collect = (chunk: Buffer) => {
-    output += chunk.toString()
-  }
-  child.stdout.on('data', collect)
-  child.stderr.on('data', collect)
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', () => {
-      const found = /seed (\d+) breaks a promise:\n +promise ([^\n]*)/.exec(output)
-      if (found !== null) resolve({ caught: true, how: `seed ${found[1]}, promise ${found[2]}` })
-      else resolve({ caught: false, why: output.trim().split('\n').at(-1) ?? 'no output' })
-    })
+    child.on('close', () => resolve(how === undefined ? { caught: false, why: last } : { caught: true, how }))
   })
 }

@@ -4,6 +4,8 @@ export interface Mutant {
   readonly file: string
   readonly find: string
   readonly replace: string
+  /** Beginnings of the promises that it breaks; that it breaks another by chance proves nothing. */
+  readonly breaks: readonly string[]
 }
 
 /** Each removes a safeguard that a promise rests on. */
@@ -13,29 +15,34 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/controller/act.ts',
     find: 'if (claimed.length === 0) return\n',
     replace: 'for (const claim of claims) memory.confirmed.add(claim)\n    return\n',
+    breaks: ['1', '2', '5'],
   },
   {
     name: 'no cordon ownership check',
     file: 'src/rollout/verdict.ts',
     find: "return (node.cordonOwner ?? '') === (cordon.adopted ?? FIELD_MANAGER)",
     replace: 'return true',
+    breaks: ['3'],
   },
   {
     name: 'done label without proof',
     file: 'src/rollout/after-start.ts',
     find: 'if (!work.kubernetes) return job?.complete === true\n',
     replace: 'return job?.complete === true\n',
+    breaks: ['4 '],
   },
   {
     name: 'no re-check at the point of no return',
     file: 'src/controller/act.ts',
     find: 'const held = await confirm.start(action.plan, action.node, action.quorum)',
     replace: 'const held = undefined',
+    breaks: ['4.5', '5', '6'],
   },
   {
     name: 'retry not remembered',
     file: 'src/rollout/slots.ts',
     find: '(retry !== undefined && retry !== past.retrySeen)',
     replace: 'retry !== undefined',
+    breaks: ['9'],
   },
 ]

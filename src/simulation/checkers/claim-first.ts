@@ -1,14 +1,33 @@
 import { type Checker, type HistoryWrite, took, whoIs } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { hostnameOf, keyOf, recordOf, type SeenNode, type SeenPlan } from './seen.ts'
-import { liveJobs, touchesOf } from './touch.ts'
+import { hostnameOf, isEtcd, keyOf, recordOf, type SeenNode, type SeenPlan } from './seen.ts'
+import { liveJobs, type Touch, touchesOf } from './touch.ts'
+
+type Work = NonNullable<ReturnType<typeof recordOf>>['work']
+
+/** In milliseconds. */
+const WATCH_LAG_MS = 180_000
 
 /**
  * Promise 2. Whatever starts work on a node finds its hostname in the Plan's `status.applying`, unless the node is already past the point of no return
  * and the Plan has gone (then the record counts); and no other Plan has live work or a live Job on it.
  */
 export function claimFirst(mirror: Mirror): Checker {
+  /** When Plans were deleted, by UID. */
+  const gone = new Map<string, number>()
   let checks = 0
+
+  /** Its Plan was deleted so recently that a late watch need not have shown it; past the point of no return of an etcd member it is read anew. */
+  function justGone(touch: Touch, node: SeenNode, work: Work, mono: number): boolean {
+    if (isEtcd(node) && (touch.what === 'begin' || touch.what === 'run')) return false
+    const since = gone.get(work?.planUID ?? '')
+    return since !== undefined && mono - since <= WATCH_LAG_MS
+  }
+
+  function notePlan(write: HistoryWrite): void {
+    if (write.ref.resource !== 'plans' || !took(write) || write.after !== undefined || write.before === undefined) return
+    gone.set((write.before as SeenPlan).metadata.uid, write.mono)
+  }
 
   /** A slot is given back only when the record shows no live work of that Plan any more. */
   function releases(write: HistoryWrite): readonly string[] {
@@ -34,6 +53,7 @@ export function claimFirst(mirror: Mirror): Checker {
     checks: () => checks,
     see(fact) {
       if (fact.kind !== 'write') return []
+      notePlan(fact.write)
       const broken: string[] = [...releases(fact.write)]
       for (const touch of touchesOf(fact.write, mirror)) {
         if (!touch.starts) continue
@@ -45,7 +65,12 @@ export function claimFirst(mirror: Mirror): Checker {
           broken.push(`${touch.what} of ${touch.node} for no Plan`)
           continue
         }
-        if (node !== undefined && !stands(mirror, touch.plan, hostnameOf(node)) && !drivenOn(mirror, touch.plan, work)) {
+        if (
+          node !== undefined &&
+          !stands(mirror, touch.plan, hostnameOf(node)) &&
+          !drivenOn(mirror, touch.plan, work) &&
+          !justGone(touch, node, work, fact.write.mono)
+        ) {
           broken.push(`${touch.what} of ${touch.node} for ${touch.plan}, which does not hold it in status.applying`)
         }
         if (work !== undefined && work.plan !== touch.plan)
@@ -62,6 +87,6 @@ function stands(mirror: Mirror, plan: string, hostname: string | undefined): boo
   return hostname !== undefined && mirror.plan(plan).claims.has(hostname)
 }
 
-function drivenOn(mirror: Mirror, plan: string, work: NonNullable<ReturnType<typeof recordOf>>['work']): boolean {
+function drivenOn(mirror: Mirror, plan: string, work: Work): boolean {
   return work?.startedAt !== undefined && mirror.plans.get(plan)?.metadata.uid !== work.planUID
 }

@@ -63,8 +63,22 @@ describe('promise 2', () => {
     s.claim('p', ['a'])
     s.patchNode('a', { unschedulable: true, record: working('p') })
     s.deletePlan('p')
+    // A watch may be late to tell.
     s.job('j', { plan: 'p', node: 'a', parallelism: 1 })
+    expect(s.said).toEqual([])
+    s.wait(200_000)
+    s.job('j2', { plan: 'p', node: 'a', parallelism: 1 })
     expect(s.said).toHaveLength(1)
+  })
+
+  test('of an etcd member the Plan is read anew at the point of no return', () => {
+    const s = begun()
+    s.node('s', { role: 'server' })
+    s.claim('p', ['s'])
+    s.patchNode('s', { unschedulable: true, record: working('p') })
+    s.deletePlan('p')
+    s.patchNode('s', { record: working('p', { startedAt: 't', jobUID: 'j' }) })
+    expect(s.said).toEqual(['begin of s for system-upgrade/p, which does not hold it in status.applying'])
   })
 
   test('a slot is not given back while the record shows live work', () => {
