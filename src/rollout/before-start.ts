@@ -129,6 +129,7 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
         `the claim of ${work.claimedAt} is over a day old: a restored snapshot, or a long outage; set drover.io/retry on the Plan to go on`,
       ),
     )
+  // Asked for from the claim on, so that they are known when the start comes.
   if (node.etcd) for (const member of context.cluster.etcdMembers) pass.need({ kind: 'beat', node: member.name, maxAgeMs: BEAT_POLL_MS })
   const mark = attemptMark({ planUID: work.planUID, attempt: work.attempt, retry: work.retry })
   const name = applyJobName(state.plan.metadata.name, node.name, work.hash)
@@ -220,7 +221,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     const remains = pass.world.pods.find((pod) => pod.labels['job-name'] === name && pod.namespace === state.ref.namespace)
     if (remains !== undefined)
       return say(taken, pass, 'Preflight', hold('WaitingForPods', `pod ${remains.name} of an earlier apply Job is still there`))
-    const holds = startHolds(taken)
+    const holds = startHolds(taken, pass)
     if (holds.length > 0) return say(taken, pass, 'Preflight', ...holds)
     const made = applyJob({
       plan: state.plan,
@@ -259,7 +260,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     return say(taken, pass, 'Preflight', hold('WaitingForPods', `Job ${name} of an earlier attempt is being removed`))
   }
   const server = node.etcd || node.controlPlane
-  const holds = startHolds(taken)
+  const holds = startHolds(taken, pass)
   // A paused Job's deadline runs all the same, so one that has waited is made anew, whatever holds now.
   if (holds.length > 0 || pass.now.mono - pass.fact(`paused ${job.uid}`).mono > PAUSED_MAX_MS) {
     pass.step(node.name, [{ do: 'deleteJob', job: jobRef(job), resourceVersion: job.resourceVersion }])
@@ -294,7 +295,8 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
 }
 
 /** Everything that is asked before the Job is made, and again before it is started. */
-function startHolds({ state, node, context }: Taken): Hold[] {
+export function startHolds({ state, node, context }: Taken, pass: Pass): Hold[] {
+  if (node.etcd) for (const member of context.cluster.etcdMembers) pass.need({ kind: 'beat', node: member.name, maxAgeMs: BEAT_POLL_MS })
   const found = [
     ...checkPlan(START_PLAN_GATES, state, context),
     checkNode(NODE_GATES, state, node, context),

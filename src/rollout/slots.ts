@@ -1,10 +1,10 @@
 /** Every node that holds a slot of a Plan, or works for it, one by one: what happens to it next, and whether it keeps the slot. */
 import { ANNOTATION_RETRY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN, LABEL_VERSION } from '../api/names.ts'
-import { hold } from '../api/reasons.ts'
+import { type Hold, hold } from '../api/reasons.ts'
 import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { beatSince, driveStarted, isStarted } from './after-start.ts'
-import { driveTaken, enter, newWork } from './before-start.ts'
+import { driveTaken, enter, newWork, startHolds } from './before-start.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive, START_PLAN_GATES } from './gates/plan-gates.ts'
@@ -110,8 +110,29 @@ function admitted(state: PlanState, node: NodeView, context: Context, pass: Pass
 }
 
 function driveWork(state: PlanState, node: NodeView, work: Work, context: Context, pass: Pass): void {
-  if (isStarted(work)) driveStartedWork(node, work, pass, state)
-  else driveTaken({ state, node, context }, work, pass)
+  if (!isStarted(work)) return driveTaken({ state, node, context }, work, pass)
+  const job = pass.jobWithUID(work.jobUID)
+  if (job !== undefined && work.planUID === state.ref.uid && hasNotRun(job, pass)) {
+    const holds = startHolds({ state, node, context }, pass)
+    if (holds.length > 0) return stepBack(state, node, work, job, holds, pass)
+  }
+  driveStartedWork(node, work, pass, state)
+}
+
+/** The leader that recorded the start died before it raised the Job: nothing has been disrupted yet. */
+function hasNotRun(job: JobView, pass: Pass): boolean {
+  const open = !job.suspend && !job.complete && job.failed === undefined && !job.deleting
+  return open && job.parallelism === 0 && job.active === 0 && job.failedPods === 0 && pass.podsOf(job.uid).length === 0
+}
+
+/** Back before the point of no return: the Job goes, as it was seen, then the record of its start. */
+function stepBack(state: PlanState, node: NodeView, work: Work, job: JobView, holds: readonly Hold[], pass: Pass): void {
+  const { startedAt: _s, jobUID: _j, ...rest } = work
+  pass.step(node.name, [
+    { do: 'deleteJob', job: jobRef(job), resourceVersion: job.resourceVersion },
+    patchNode(node, { ...recordOf(node), work: rest }),
+  ])
+  pass.node(state.key, node.name, 'Preflight', ...holds)
 }
 
 /** Work past the point of no return; `state` is missing when its Plan is gone. */

@@ -424,6 +424,22 @@ describe('what a fresh pair of eyes found', () => {
     expect(actions(decide(waited), 'deleteJob').length).toBe(1)
   })
 
+  test('a start that was recorded but never made is looked at again', () => {
+    const view = aPlan('p', {}, { status: { applying: ['s1'] } })
+    const work = aWork(view, { startedAt: '2026-03-02T11:59:30Z', jobUID: 'uid-job' })
+    const cordon = { at: '2026-03-02T11:59:00Z', plan: PLAN }
+    const one = aServer('s1', { unschedulable: true, cordonOwner: 'drover', record: aRecord('s1', { work, cordon }) })
+    const world = (ready: 'True' | 'Unknown') => {
+      const nodes = [one, aServer('s2'), aServer('s3', { ready })]
+      const beats = new Map(['s2', 's3'].map((name) => [name, { advancedAt: NOW.mono, after: NOW.mono }]))
+      return aWorld({ plans: [view], nodes, jobs: [aJob('job', 's1', { parallelism: 0, attempt: 'uid-p/1/' })], observed: { beats } })
+    }
+    expect(actions(decide(world('True')), 'startJob').length).toBe(1)
+    expect(actions(decide(world('Unknown')), 'startJob')).toEqual([])
+    expect(actions(decide(world('Unknown')), 'patchNode').map((patch) => patch.record.work?.startedAt)).toEqual([undefined])
+    expect(actions(decide(world('Unknown')), 'deleteJob').map((action) => action.resourceVersion)).toEqual(['1'])
+  })
+
   test('a failure that disrupts nothing stops no server of another Plan', () => {
     const os = aPlan(
       'os',
