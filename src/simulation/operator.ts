@@ -53,8 +53,15 @@ function stillFailed(mirror: Mirror, key: string): boolean {
   return [...mirror.nodes.values()].some((node) => {
     const outcome = recordOf(node)?.past?.[key]
     const label = node.metadata.labels?.[`plan.upgrade.cattle.io/${key.slice(key.indexOf('/') + 1)}`]
-    return outcome?.result === 'Failed' && outcome.hash === hash && label !== hash
+    return outcome?.result === 'Failed' && outcome.hash === hash && label !== hash && recordOf(node)?.work === undefined
   })
+}
+
+/** Before they ask for a retry, people look at the machines: a binary that was replaced but never started is started. */
+export function restartStale({ sandbox }: Stage): void {
+  for (const machine of sandbox.machines.values()) {
+    if (machine.power === 'on' && machine.service === 'up' && machine.running !== machine.onDisk) machine.restartService()
+  }
 }
 
 export function askRetry(stage: Stage, plan: string, round: number): void {

@@ -12,7 +12,7 @@ import { createJudge, type Judge } from './checkers/judge.ts'
 import { recordOf } from './checkers/seen.ts'
 import { type Counters, counting } from './counters.ts'
 import { createControllers } from './fleet-of-controllers.ts'
-import { askRetry, failedPlans, mend } from './operator.ts'
+import { askRetry, failedPlans, mend, restartStale } from './operator.ts'
 import { phasesOf } from './phases.ts'
 import { type Action, NAMESPACE, type Scenario } from './scenario.ts'
 import { registerPrograms } from './programs.ts'
@@ -149,6 +149,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   const operate = (most: number) => {
     const failed = retries < most ? failedPlans(judge.mirror) : []
     if (failed.length > 0) retries += 1
+    if (failed.length > 0 && calm()) restartStale(stage)
     for (const plan of failed) {
       add('operator retry')
       happened(`retry ${plan}`, { plan })

@@ -1,7 +1,7 @@
 import { type Excuse, isDone, nodeExcuse, plansOf, planExcuse, selectedBy, type Truth } from './excuses.ts'
 import type { Checker } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { isCordoned, keyOf, recordOf } from './seen.ts'
+import { isCordoned, keyOf, recordOf, type SeenNode } from './seen.ts'
 
 /**
  * Promise 11, judged at the end, when faults and inputs have stopped and the bounded time is over: every selected node that nothing holds is done,
@@ -9,6 +9,15 @@ import { isCordoned, keyOf, recordOf } from './seen.ts'
  */
 export function itEnds(mirror: Mirror, truth: Truth, excused: Map<Excuse, number> = new Map()): Checker {
   let checks = 0
+
+  /** An attempt failed, its pods ran, so the cordon stays (as SUC's does); and the next attempt is held. */
+  function waitsAfterFailure(node: SeenNode): boolean {
+    const record = recordOf(node)
+    const key = record?.cordon?.plan ?? ''
+    const plan = mirror.plans.get(key)
+    if (plan === undefined || record?.past?.[key]?.result !== 'Failed') return false
+    return planExcuse(plan, mirror, truth) !== undefined || nodeExcuse(node, plan, mirror, truth) !== undefined
+  }
   return {
     promise: '11 it ends',
     checks: () => checks,
@@ -38,7 +47,8 @@ export function itEnds(mirror: Mirror, truth: Truth, excused: Map<Excuse, number
       for (const node of mirror.nodes.values()) {
         checks += 1
         const byUs = isCordoned(node) && mirror.node(node.metadata.uid).cordon?.by === 'drover'
-        if (byUs && truth.well(node.metadata.name)) broken.push(`${node.metadata.name} still carries our cordon`)
+        if (byUs && truth.well(node.metadata.name) && !waitsAfterFailure(node))
+          broken.push(`${node.metadata.name} still carries our cordon`)
       }
       return broken
     },

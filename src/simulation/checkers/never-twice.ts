@@ -12,6 +12,8 @@ const PREFIX = 'plan.upgrade.cattle.io/'
 export function neverTwice(mirror: Mirror): Checker {
   /** By node, Plan and hash: the last apply Job that ran a pod there. */
   const runs = new Map<string, { readonly job: string; readonly n: number }>()
+  /** When Jobs were made: what people ask for after that is a wish of its own. */
+  const made = new Map<string, number>()
   /** UIDs of Jobs that a person deleted: what they did to the node is unknown, and the person asked for it. */
   const deletedByHand = new Set<string>()
   /** Last write of a person that changed a Plan's label on a node, by node and Plan name: taking it away asks for another run. */
@@ -34,11 +36,11 @@ export function neverTwice(mirror: Mirror): Checker {
     const key = `${mirror.nodes.get(pod.spec?.nodeName ?? '')?.metadata.uid}|${plan?.metadata.uid}|${hash}`
     const before = runs.get(key)
     if (before?.job === owner.uid) return []
-    runs.set(key, { job: owner.uid, n: write.n })
+    runs.set(key, { job: owner.uid, n: made.get(owner.uid) ?? write.n })
     checks += 1
     const asked = Math.max(mirror.plan(place.plan).inputChanged, relabelled.get(`${place.node}|${planName}`) ?? 0)
     if (before === undefined || asked > before.n || deletedByHand.has(before.job)) return []
-    return [`${place.node} runs a second Job of ${place.plan} for hash ${hash}; the first ran at write ${before.n}`]
+    return [`${place.node} runs a second Job of ${place.plan} for hash ${hash}; the first was made at write ${before.n}`]
   }
 
   function judgeCordon(write: HistoryWrite): readonly string[] {
@@ -71,6 +73,8 @@ export function neverTwice(mirror: Mirror): Checker {
       seen = fact.write.n
       if (!took(fact.write)) return []
       if (fact.write.ref.resource === 'nodes' && whoIs(fact.write.user) === 'person') noteLabels(fact.write)
+      if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'create')
+        made.set((fact.write.after as SeenJob).metadata.uid, fact.write.n)
       if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'delete' && whoIs(fact.write.user) === 'person') {
         deletedByHand.add((fact.write.before as SeenJob | undefined)?.metadata.uid ?? '')
       }
