@@ -13,20 +13,20 @@ const WATCH_LAG_MS = 180_000
  * and the Plan has gone (then the record counts); and no other Plan has live work or a live Job on it.
  */
 export function claimFirst(mirror: Mirror): Checker {
-  /** When Plans were deleted, by UID. */
+  /** When Plans were deleted last. */
   const gone = new Map<string, number>()
   let checks = 0
 
   /** Its Plan was deleted so recently that a late watch need not have shown it; past the point of no return of an etcd member it is read anew. */
-  function justGone(touch: Touch, node: SeenNode, work: Work, mono: number): boolean {
+  function justGone(touch: Touch, node: SeenNode, mono: number): boolean {
     if (isEtcd(node) && (touch.what === 'begin' || touch.what === 'run')) return false
-    const since = gone.get(work?.planUID ?? '')
+    const since = gone.get(touch.plan ?? '')
     return since !== undefined && mono - since <= WATCH_LAG_MS
   }
 
   function notePlan(write: HistoryWrite): void {
     if (write.ref.resource !== 'plans' || !took(write) || write.after !== undefined || write.before === undefined) return
-    gone.set((write.before as SeenPlan).metadata.uid, write.mono)
+    gone.set(keyOf((write.before as SeenPlan).metadata), write.mono)
   }
 
   /** A slot is given back only when the record shows no live work of that Plan any more. */
@@ -69,7 +69,7 @@ export function claimFirst(mirror: Mirror): Checker {
           node !== undefined &&
           !stands(mirror, touch.plan, hostnameOf(node)) &&
           !drivenOn(mirror, touch.plan, work) &&
-          !justGone(touch, node, work, fact.write.mono)
+          !justGone(touch, node, fact.write.mono)
         ) {
           broken.push(`${touch.what} of ${touch.node} for ${touch.plan}, which does not hold it in status.applying`)
         }

@@ -42,7 +42,7 @@ export function doneMeansDone(mirror: Mirror): Checker {
       if (ofJob && pod.spec?.nodeName === name && !podEnded(pod)) broken.push(`${what}: its pod ${pod.metadata.name} still runs`)
     }
     const start = began.get(uid)
-    if (start !== undefined && recordOf(before)?.work !== undefined && mirror.node(uid).beat.n <= start)
+    if (start !== undefined && recordOf(before)?.work?.plan === planKey && mirror.node(uid).beat.n <= start)
       broken.push(`${what}: no heartbeat since the work began`)
     const goal = mirror.version(planKey, hash)
     if (goal === undefined) {

@@ -114,6 +114,11 @@ function dependencyMet(plan: SeenPlan, other: SeenPlan | undefined, mirror: Mirr
 
 /** Why a node that its Plan selects may rightly not be done; undefined = nothing holds it. */
 export function nodeExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
+  return ownExcuse(node, plan, mirror, truth) ?? slotsExcuse(node, plan, mirror, truth)
+}
+
+/** What holds this node itself, whatever becomes of others. */
+function ownExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
   const labels = node.metadata.labels ?? {}
   const hostname = hostnameOf(node)
   if (labels[`plan.upgrade.cattle.io/${plan.metadata.name}`] === 'disabled') return 'disabled'
@@ -127,12 +132,7 @@ export function nodeExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth
   const work = recordOf(node)?.work
   if (work !== undefined && work.plan !== keyOf(plan.metadata)) return 'otherPlan'
   if (drainImpossible(node, plan, mirror)) return 'drain'
-  return (
-    versionExcuse(node, plan, mirror) ??
-    quorumExcuse(node, plan, mirror, truth) ??
-    slotsExcuse(plan, mirror) ??
-    budgetExcuse(node, plan, mirror, truth)
-  )
+  return versionExcuse(node, plan, mirror) ?? quorumExcuse(node, plan, mirror, truth) ?? budgetExcuse(node, plan, mirror, truth)
 }
 
 function versionExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror): Excuse | undefined {
@@ -157,14 +157,26 @@ export function drainImpossible(node: SeenNode, plan: SeenPlan, mirror: Mirror):
   )
 }
 
-/** All slots are taken by nodes whose drain is impossible. */
-function slotsExcuse(plan: SeenPlan, mirror: Mirror): Excuse | undefined {
-  const applying = plan.status?.applying ?? []
-  const stuck = applying.filter((hostname) => {
+/** All slots are taken by nodes that are held themselves; or a server that waits so keeps the other servers waiting. */
+function slotsExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
+  const stuck = (other: SeenPlan, hostname: string): SeenNode | undefined => {
     const holder = mirror.nodeByHostname(hostname)
-    return holder !== undefined && drainImpossible(holder, plan, mirror)
-  })
-  return stuck.length > 0 && applying.length >= (plan.spec.concurrency ?? 0) ? 'slots' : undefined
+    if (holder === undefined || holder === node || isDone(holder, other)) return undefined
+    const work = recordOf(holder)?.past?.[keyOf(other.metadata)]
+    return ownExcuse(holder, other, mirror, truth) !== undefined && (work?.result === 'Failed' || drainImpossible(holder, other, mirror))
+      ? holder
+      : undefined
+  }
+  const applying = plan.status?.applying ?? []
+  if (applying.length >= (plan.spec.concurrency ?? 0) && applying.some((hostname) => stuck(plan, hostname) !== undefined)) return 'slots'
+  if (!isServer(node)) return undefined
+  const blocked = plansOf(mirror, truth).some((other) =>
+    (other.status?.applying ?? []).some((hostname) => {
+      const holder = stuck(other, hostname)
+      return holder !== undefined && isServer(holder)
+    }),
+  )
+  return blocked ? 'slots' : undefined
 }
 
 /** So many other nodes are unavailable for good that none may be added. */

@@ -10,12 +10,12 @@ import { isCordoned, keyOf, recordOf, type SeenNode } from './seen.ts'
 export function itEnds(mirror: Mirror, truth: Truth, excused: Map<Excuse, number> = new Map()): Checker {
   let checks = 0
 
-  /** An attempt failed, its pods ran, so the cordon stays (as SUC's does); and the next attempt is held. */
-  function waitsAfterFailure(node: SeenNode): boolean {
+  /** Held with our cordon on: before the point of no return, or after a failed attempt whose pods ran, which keeps the cordon as SUC does. */
+  function waits(node: SeenNode): boolean {
     const record = recordOf(node)
     const key = record?.cordon?.plan ?? ''
     const plan = mirror.plans.get(key)
-    if (plan === undefined || record?.past?.[key]?.result !== 'Failed') return false
+    if (plan === undefined || (record?.past?.[key]?.result !== 'Failed' && record?.work?.plan !== key)) return false
     return planExcuse(plan, mirror, truth) !== undefined || nodeExcuse(node, plan, mirror, truth) !== undefined
   }
   return {
@@ -47,8 +47,7 @@ export function itEnds(mirror: Mirror, truth: Truth, excused: Map<Excuse, number
       for (const node of mirror.nodes.values()) {
         checks += 1
         const byUs = isCordoned(node) && mirror.node(node.metadata.uid).cordon?.by === 'drover'
-        if (byUs && truth.well(node.metadata.name) && !waitsAfterFailure(node))
-          broken.push(`${node.metadata.name} still carries our cordon`)
+        if (byUs && truth.well(node.metadata.name) && !waits(node)) broken.push(`${node.metadata.name} still carries our cordon`)
       }
       return broken
     },

@@ -12,7 +12,8 @@ const PREFIX = 'plan.upgrade.cattle.io/'
 export function neverTwice(mirror: Mirror): Checker {
   /** By node, Plan and hash: the last apply Job that ran a pod there. */
   const runs = new Map<string, { readonly job: string; readonly n: number }>()
-  /** When Jobs were made: what people ask for after that is a wish of its own. */
+  /** When work on a node, and a Job, were begun: what people ask for after that is a wish of its own. */
+  const taken = new Map<string, number>()
   const made = new Map<string, number>()
   /** UIDs of Jobs that a person deleted: what they did to the node is unknown, and the person asked for it. */
   const deletedByHand = new Set<string>()
@@ -36,7 +37,7 @@ export function neverTwice(mirror: Mirror): Checker {
     const key = `${mirror.nodes.get(pod.spec?.nodeName ?? '')?.metadata.uid}|${plan?.metadata.uid}|${hash}`
     const before = runs.get(key)
     if (before?.job === owner.uid) return []
-    runs.set(key, { job: owner.uid, n: made.get(owner.uid) ?? write.n })
+    runs.set(key, { job: owner.uid, n: Math.min(made.get(owner.uid) ?? write.n, taken.get(place.node) ?? write.n) })
     checks += 1
     const asked = Math.max(mirror.plan(place.plan).inputChanged, relabelled.get(`${place.node}|${planName}`) ?? 0)
     if (before === undefined || asked > before.n || deletedByHand.has(before.job)) return []
@@ -49,7 +50,7 @@ export function neverTwice(mirror: Mirror): Checker {
     if (work === undefined) return []
     const key = `${uid}|${work.planUID}|${work.hash}`
     const before = cordons.get(key)
-    cordons.set(key, write.n)
+    cordons.set(key, taken.get(write.ref.name ?? '') ?? write.n)
     checks += 1
     if (before === undefined || lastOutside >= before || mirror.plan(work.plan).inputChanged > before) return []
     return [`${write.ref.name} is cordoned a second time for ${work.plan} (first at write ${before}) though nothing happened outside`]
@@ -73,13 +74,15 @@ export function neverTwice(mirror: Mirror): Checker {
       seen = fact.write.n
       if (!took(fact.write)) return []
       if (fact.write.ref.resource === 'nodes' && whoIs(fact.write.user) === 'person') noteLabels(fact.write)
+      const touches = touchesOf(fact.write, mirror)
+      if (touches.some((touch) => touch.what === 'work')) taken.set(fact.write.ref.name ?? '', fact.write.n)
       if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'create')
         made.set((fact.write.after as SeenJob).metadata.uid, fact.write.n)
       if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'delete' && whoIs(fact.write.user) === 'person') {
         deletedByHand.add((fact.write.before as SeenJob | undefined)?.metadata.uid ?? '')
       }
       if (fact.write.ref.resource === 'pods') return judgeRun(fact.write)
-      return touchesOf(fact.write, mirror).some((touch) => touch.what === 'cordon') ? judgeCordon(fact.write) : []
+      return touches.some((touch) => touch.what === 'cordon') ? judgeCordon(fact.write) : []
     },
   }
 }

@@ -60,4 +60,25 @@ describe('promise 11', () => {
     end(s)
     expect(s.said).toEqual([])
   })
+
+  test('a failed node that is held keeps its slot, and with it the others of its Plan waiting; a failed one that nothing holds does not', () => {
+    for (const held of [true, false]) {
+      const s = begun()
+      s.node('b')
+      s.claim('p', ['a'])
+      s.patchNode('a', { record: { past: { [`${NAMESPACE}/p`]: { hash: HASH, result: 'Failed' } } } })
+      if (held) s.patchNode('a', { unschedulable: true }, 'person')
+      end(s)
+      expect(s.said).toHaveLength(held ? 0 : 2)
+    }
+  })
+
+  test('our cordon may stay on a node that is held on its way', () => {
+    const s = begun()
+    s.claim('p', ['a'])
+    s.patchNode('a', { unschedulable: true, record: working('p') })
+    s.patchNode('a', { ready: 'False' }, 'system:node:a')
+    end(s)
+    expect(s.said).toEqual([])
+  })
 })
