@@ -78,6 +78,7 @@ const EVENTS = [
   'deleteJob',
   'moveChannel',
   'operator retry',
+  'split brain',
   'recordon',
   'silentWatches',
   ...[...new Set(STRIKES)].map((strike) => `ambush ${strike}`),

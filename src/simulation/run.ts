@@ -16,6 +16,7 @@ import { askRetry, failedPlans, mend, restartStale } from './operator.ts'
 import { phasesOf } from './phases.ts'
 import { type Action, NAMESPACE, type Scenario } from './scenario.ts'
 import { registerPrograms } from './programs.ts'
+import { splitBrain } from './split-brain.ts'
 import { clock as clockText } from './trace.ts'
 import { watchHistory } from './watch-history.ts'
 
@@ -72,6 +73,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   registerPrograms(sandbox.programs)
   const { counters, add, addByPhase } = counting()
   const judge = createJudge(truthOf(sandbox, scenario))
+  if (scenario.splitBrain && scenario.controllers.length > 1) add('split brain')
   const watching = watchHistory(sandbox, judge, add, options.trace, (write) => {
     for (const { delayMs, action, strike } of sprung(stage, write, judge.mirror)) {
       add(`ambush ${strike}`)
@@ -105,7 +107,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
 
   const controllers = createControllers({
     spawn: sandbox.spawn,
-    run: (process, signal) => options.controller(process, scenario.env, signal),
+    run: (process, signal) => options.controller(scenario.splitBrain ? torn(process, calm) : process, scenario.env, signal),
     specs: scenario.controllers,
     crashRate: () => (calm() ? 0 : scenario.crashRate),
     random,
@@ -185,6 +187,12 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     virtualMs: sandbox.clock.mono() - start,
     writes: sandbox.history.length,
   }
+}
+
+/** The process with a Lease of its own while `over` does not hold. */
+function torn(process: Process, over: () => boolean): Process {
+  const suffix = `-${/\d+/.exec(process.name)?.[0] ?? '0'}`
+  return { ...process, transport: splitBrain(process.transport, suffix, () => !over()) }
 }
 
 function busy(judge: Judge): boolean {

@@ -122,6 +122,8 @@ export interface Scenario {
   readonly secrets: readonly string[]
   readonly channels: Readonly<Record<string, ChannelAnswer>>
   readonly controllers: readonly { readonly skewMs: number; readonly startMs: number }[]
+  /** Until `calmMs` each controller has a Lease of its own: all lead at once, and nobody knows. */
+  readonly splitBrain: boolean
   /** Environment of every controller, as the Deployment would set it. */
   readonly env: Readonly<Record<string, string>>
   /** In force until `calmMs`. */

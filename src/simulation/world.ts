@@ -35,6 +35,7 @@ export function makeScenario(seed: number): Scenario {
     secrets: plans.secrets,
     channels: plans.channels,
     controllers: makeControllers(d),
+    splitBrain: chaos && d.chance(0.15),
     env: makeEnv(d),
     rates: chaos ? makeRates(d) : {},
     crashRate: chaos && d.chance(0.7) ? d.pick([0.01, 0.03, 0.1]) : 0,

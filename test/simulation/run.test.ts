@@ -13,6 +13,7 @@ const calm: Scenario = {
   channels: {},
   leftovers: [],
   eagerOperator: false,
+  splitBrain: false,
   plans: [
     {
       apiVersion: 'upgrade.cattle.io/v1',
