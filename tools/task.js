@@ -19,6 +19,8 @@ const program = (entry, name) => ({
 })
 
 const KUBECTL_TESTS = 'test/kubectl/'
+/** Against Kubernetes' own API server and controllers. */
+const KUBERNETES_TESTS = 'test/kubernetes/'
 /** Whole rollouts on virtual time: as much work as all other tests together. */
 const SCENARIOS = 'test/controller/scenarios/'
 
@@ -26,6 +28,7 @@ const tasks = {
   build: { help: 'bundle the drover command into dist/', run: () => build(PRODUCT, { force: true }).then(() => 0) },
   test: { help: 'the test suite; needs nothing but Node', run: testAll },
   'test:kubectl': { help: 'the tests that drive the sandbox with the real kubectl', run: testKubectl },
+  'test:kubernetes': { help: 'the tests on a real control plane; -- --nodes N: one rollout of N nodes, measured', run: testKubernetes },
   check: { help: 'types, lint, format, unused code, and the tests but for the scenarios of whole rollouts', run: check },
   demo: { help: 'a cluster in memory is upgraded before your eyes', run: (args) => drover(['demo', ...args]) },
   simulate: { help: 'random clusters with faults, on virtual time', run: (args) => drover(['simulate', ...args]) },
@@ -139,7 +142,7 @@ async function jest(args) {
 }
 
 function testAll(args, ...without) {
-  return jest([...args, '--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, ...without])
+  return jest([...args, '--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, KUBERNETES_TESTS, ...without])
 }
 
 async function testKubectl(args) {
@@ -149,6 +152,18 @@ async function testKubectl(args) {
   if (!existsSync(at(KUBECTL_TESTS))) refuse(`${KUBECTL_TESTS} does not exist, so there is nothing to run`)
   const named = args.some((arg) => !arg.startsWith('-'))
   return jest(named ? args : [...args, '--testPathPatterns', KUBECTL_TESTS])
+}
+
+async function testKubernetes(args) {
+  // The programs are Kubernetes' own Go modules; built once, they are found again by every later run.
+  const built = await start(program('test/kubernetes/build.ts', 'kube'), [])
+  if (built !== 0) return built
+  if (args[0]?.startsWith('--nodes')) {
+    await build(PRODUCT)
+    return start(program('test/kubernetes/crowd.ts', 'crowd'), args)
+  }
+  const named = args.some((arg) => !arg.startsWith('-'))
+  return jest(named ? args : [...args, '--testPathPatterns', KUBERNETES_TESTS])
 }
 
 async function check(args) {

@@ -28,12 +28,19 @@ export interface Fleet {
   readonly etcd: Etcd
   readonly heartbeatMs: number
   readonly statusEveryMs: number
+  /** Where Nodes say that their kubelet answers: for an API server that fetches logs from there. */
+  readonly kubeletEndpoint: KubeletEndpoint | undefined
   /** Kubelets in service by node name: where a pod's changes go. */
   readonly kubelets: Map<string, Kubelet>
   client(user: string): Client
   podTransport(pod: Stored<Pod>): Transport
   appendLog(podUID: string, container: string, line: string): void
   start(): Promise<void>
+}
+
+export interface KubeletEndpoint {
+  readonly address: string
+  readonly port: number
 }
 
 export interface FleetOptions {
@@ -48,6 +55,8 @@ export interface FleetOptions {
   readonly heartbeatMs?: number
   /** Default 5 min. */
   readonly statusEveryMs?: number
+  /** Default: none, and every Node says 10.0.0.1. */
+  readonly kubeletEndpoint?: KubeletEndpoint
 }
 
 export function createFleet(options: FleetOptions): Fleet {
@@ -73,6 +82,7 @@ export function createFleet(options: FleetOptions): Fleet {
     etcd: createEtcd(clock),
     heartbeatMs: options.heartbeatMs ?? 10_000,
     statusEveryMs: options.statusEveryMs ?? 300_000,
+    kubeletEndpoint: options.kubeletEndpoint,
     kubelets,
     client,
     podTransport: (pod) =>

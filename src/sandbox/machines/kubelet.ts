@@ -74,7 +74,7 @@ export function createKubelet(host: Host): Kubelet {
       nodeUID = known.metadata.uid
       return
     }
-    const answer = await client.create<Node>(NODES, newNode(machine, clock.wall()))
+    const answer = await client.create<Node>(NODES, newNode(machine, clock.wall(), fleet.kubeletEndpoint))
     if (!answer.ok) throw new Error(`node ${name} refused: ${answer.message}`)
     nodeUID = answer.object.metadata.uid
   }
@@ -95,7 +95,7 @@ export function createKubelet(host: Host): Kubelet {
     const written = await client.update(
       NODES,
       node,
-      { status: nodeStatus(machine, node.status, { ready, starting, wallMs: clock.wall() }) },
+      { status: nodeStatus(machine, node.status, { ready, starting, wallMs: clock.wall(), endpoint: fleet.kubeletEndpoint }) },
       { subresource: 'status' },
     )
     reported = { ready, at: clock.mono() }

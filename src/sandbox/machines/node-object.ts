@@ -1,9 +1,13 @@
 import type { Node, NodeCondition, NodeStatus, Pod } from 'kubernetes-types/core/v1.d.ts'
 import { formatTime } from '../../base/clock.ts'
+import type { KubeletEndpoint } from './fleet.ts'
 import type { Machine } from './machine.ts'
 
+/** What every machine has room for; the scheduler counts it. */
+const CAPACITY = { cpu: '8', memory: '32Gi', pods: '110' }
+
 /** The Node as its kubelet creates it. */
-export function newNode(machine: Machine, wallMs: number): Node {
+export function newNode(machine: Machine, wallMs: number, endpoint: KubeletEndpoint | undefined): Node {
   const { spec } = machine
   const labels: Record<string, string> = {
     'kubernetes.io/hostname': machine.name,
@@ -22,7 +26,7 @@ export function newNode(machine: Machine, wallMs: number): Node {
       ...(spec.annotations === undefined ? {} : { annotations: { ...spec.annotations } }),
     },
     spec: spec.taints === undefined ? {} : { taints: [...spec.taints] },
-    status: nodeStatus(machine, undefined, { ready: false, starting: true, wallMs }),
+    status: nodeStatus(machine, undefined, { ready: false, starting: true, wallMs, endpoint }),
   }
 }
 
@@ -31,10 +35,12 @@ export interface Report {
   /** The kubelet has only just come up after a boot. */
   readonly starting: boolean
   readonly wallMs: number
+  /** Where the kubelet answers. */
+  readonly endpoint: KubeletEndpoint | undefined
 }
 
 /** The Node's status: conditions keep their transition times, those of others stay. */
-export function nodeStatus(machine: Machine, before: NodeStatus | undefined, { ready, starting, wallMs }: Report): NodeStatus {
+export function nodeStatus(machine: Machine, before: NodeStatus | undefined, { ready, starting, wallMs, endpoint }: Report): NodeStatus {
   const now = formatTime(wallMs)
   const condition = (type: string, status: 'True' | 'False', reason: string, message: string): NodeCondition => {
     const old = before?.conditions?.find((one) => one.type === type)
@@ -68,11 +74,14 @@ export function nodeStatus(machine: Machine, before: NodeStatus | undefined, { r
   ]
   const types = new Set(ours.map(({ type }) => type))
   return {
+    capacity: CAPACITY,
+    allocatable: CAPACITY,
     conditions: [...ours, ...(before?.conditions?.filter(({ type }) => !types.has(type)) ?? [])],
     addresses: [
-      { type: 'InternalIP', address: '10.0.0.1' },
+      { type: 'InternalIP', address: endpoint?.address ?? '10.0.0.1' },
       { type: 'Hostname', address: machine.name },
     ],
+    ...(endpoint === undefined ? {} : { daemonEndpoints: { kubeletEndpoint: { Port: endpoint.port } } }),
     nodeInfo: {
       kubeletVersion: machine.running,
       kubeProxyVersion: machine.running,
