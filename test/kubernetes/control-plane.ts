@@ -18,7 +18,11 @@ export const ADMIN = 'admin'
 export interface ControlPlaneOptions {
   /** Users with a token of their own and no rights but RBAC's, besides `admin` and `machines` (both system:masters). */
   readonly users?: readonly string[]
-  /** What is written to the audit log of `admin`, `machines` and the service accounts. Default `Metadata`; `None` = no log. */
+  /**
+   * What is written to the audit log of `admin`, `machines` and the service accounts. Default `Metadata`; `None` = no log. `Request`: of service
+   * accounts and `users` everything with its body; and everybody's writes of Nodes, Plans and Jobs with the answer too, whose resourceVersion is
+   * the one order that all writes have.
+   */
   readonly audit?: 'None' | 'Metadata' | 'Request'
   /** After how long without a heartbeat a node is Unknown, in seconds. Default 12. */
   readonly nodeGraceSeconds?: number
@@ -68,6 +72,18 @@ const CONTROLLERS = [
   'taint-eviction-controller',
   'ttl-after-finished-controller',
 ]
+
+/** A rule of the audit policy. */
+const ANSWERED_WRITES = {
+  level: 'RequestResponse',
+  verbs: ['create', 'update', 'patch', 'delete'],
+  resources: [
+    { group: '', resources: ['nodes', 'nodes/status'] },
+    { group: 'upgrade.cattle.io', resources: ['plans', 'plans/status'] },
+    { group: 'batch', resources: ['jobs', 'jobs/status'] },
+  ],
+  omitManagedFields: true,
+}
 
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const binary = await buildKube()
@@ -126,6 +142,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       { level: 'None', users: own },
       { level: 'None', users: ['machines'], resources: [{ group: 'coordination.k8s.io', resources: ['leases'] }] },
       { level: 'None', nonResourceURLs: ['*'] },
+      ...(audit === 'Request' ? [ANSWERED_WRITES, { level: 'None', users: [ADMIN, 'machines'] }] : []),
       { level: audit },
     ]
     writeFileSync(at('audit.yaml'), stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', omitStages: ['RequestReceived'], rules }))
@@ -148,7 +165,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       '--kubelet-preferred-address-types=InternalIP',
       // Clients come all from one address: fairness between them is not what is tried here.
       '--endpoint-reconciler-type=none',
-      ...(audit === 'None' ? [] : [`--audit-policy-file=${at('audit.yaml')}`, `--audit-log-path=${at('audit.log')}`]),
+      ...(audit === 'None'
+        ? []
+        : // In one file, however long.
+          [`--audit-policy-file=${at('audit.yaml')}`, `--audit-log-path=${at('audit.log')}`, '--audit-log-maxsize=10000']),
       ...(options.apiServerFlags ?? []),
     ])
   }
