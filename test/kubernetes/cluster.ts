@@ -50,6 +50,8 @@ export interface ControllerOptions {
   /** Instead of the API server's, for a proxy in between. */
   readonly server?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Of Node. Default none. */
+  readonly flags?: readonly string[]
 }
 
 export interface Plan {
@@ -123,9 +125,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       const text = objects.map((object) => stringify(object)).join('---\n')
       await run(plane.binary, ['kubectl', '--kubeconfig', adminConfig, 'apply', '-f', '-'], text)
     },
-    async controller({ user = DROVER, server, env = {} } = {}) {
+    async controller({ user = DROVER, server, env = {}, flags = [] } = {}) {
       const config = await plane.kubeconfig(user, NAMESPACE)
-      const controller = startController({
+      const controller = startController(flags, {
         KUBECONFIG: config,
         SYSTEM_UPGRADE_CONTROLLER_NAMESPACE: NAMESPACE,
         ...(server === undefined ? {} : { SYSTEM_UPGRADE_CONTROLLER_MASTER_URL: server }),
@@ -218,10 +220,14 @@ function summary({ metadata, spec, status }: Node): string {
   })
 }
 
-function startController(env: Readonly<Record<string, string>>): Controller {
+function startController(flags: readonly string[], env: Readonly<Record<string, string>>): Controller {
   const { PATH, HOME } = process.env
   // Nothing of the test's own environment, such as jest's Node options.
-  const child = spawn(process.execPath, ['dist/main.js'], { cwd: root, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...flags, 'dist/main.js'], {
+    cwd: root,
+    env: { PATH, HOME, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   child.stdout.on('data', (text) => (output += text))
   child.stderr.on('data', (text) => (output += text))
