@@ -9,6 +9,8 @@ export type Schema = {
   readonly format?: 'int32' | 'int64'
   readonly default?: Json
   readonly enum?: readonly string[]
+  readonly minimum?: number
+  readonly maximum?: number
   readonly pattern?: string
   readonly minItems?: number
   readonly properties?: Readonly<Record<string, Schema>>
@@ -20,16 +22,19 @@ export type Schema = {
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'map'
   readonly 'x-kubernetes-list-map-keys'?: readonly string[]
   readonly 'x-kubernetes-map-type'?: 'atomic'
+  /** CEL rules over fields that belong together. */
+  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string; readonly message: string }[]
 }
 
 const described = (description: string): Schema => (description === '' ? {} : { description })
 
 export const text = (description = '', more: Schema = {}): Schema => ({ type: 'string', ...described(description), ...more })
 export const flag = (description = '', more: Schema = {}): Schema => ({ type: 'boolean', ...described(description), ...more })
-export const integer = (description = '', format?: 'int32' | 'int64'): Schema => ({
+export const integer = (description = '', format?: 'int32' | 'int64', more: Schema = {}): Schema => ({
   type: 'integer',
   ...described(description),
   ...(format === undefined ? {} : { format }),
+  ...more,
 })
 export const intOrText = (description: string, more: Schema = {}): Schema => ({
   ...described(description),

@@ -1,6 +1,7 @@
 /** From the API server's JSON to a Plan, one object at a time: a Plan that cannot be read stops no other. */
 import * as z from 'zod'
 import type { Json, JsonObject } from '../base/json.ts'
+import { explain } from './explain-faults.ts'
 import { ANNOTATION_DIGEST } from './names.ts'
 import type { Plan, PlanCondition, PlanMetadata, PlanSpec, PlanStatus } from './plan.ts'
 import { planMetadataSchema, planSpecSchema, planStatusSchema, sucStatusSchema } from './plan-schema.ts'
@@ -10,9 +11,6 @@ export type DecodedPlan =
   | { readonly ok: false; readonly name: string; readonly namespace: string; readonly error: string }
 
 const planSchema = z.object({ metadata: planMetadataSchema, spec: planSpecSchema, status: planStatusSchema.nullish() })
-
-/** At most this many faults are named. */
-const MAX_FAULTS = 5
 
 /**
  * Never throws. The error names each field that cannot be read, e.g. `spec.postCompleteDelay: time: invalid duration "soon"`.
@@ -107,17 +105,6 @@ function withNumbers(value: Json, key = ''): Json {
   if (Array.isArray(value)) return value.map((element) => withNumbers(element))
   if (typeof value !== 'object' || value === null) return value
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withNumbers(member as Json, name)]))
-}
-
-function explain(error: z.ZodError): string {
-  const faults = error.issues.map(({ path, message }) => `${pathText(path)}: ${message}`)
-  const more = faults.length - MAX_FAULTS
-  return more > 0 ? `${faults.slice(0, MAX_FAULTS).join(', ')} and ${more} more` : faults.join(', ')
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  const text = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('')
-  return text === '' ? 'the object' : text.replace(/^\./, '')
 }
 
 function nameOf(raw: Json): { readonly name: string; readonly namespace: string } {

@@ -5,8 +5,7 @@ import { z } from 'zod'
 import type { JsonObject } from '../../src/base/json.ts'
 import { planCRD } from '../../src/api/crd.ts'
 import { planSpecSchema, planStatusSchema } from '../../src/api/plan-schema.ts'
-
-type Tree = { [key: string]: unknown }
+import { bareFields, outline, type Tree } from './outline.ts'
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
 const version = planCRD.spec.versions[0]
@@ -34,17 +33,7 @@ test("without our additions the schema is SUC's", () => {
 })
 
 test('every field has a description', () => {
-  const bare: string[] = []
-  const visit = (node: Tree, path: string): void => {
-    for (const [name, member] of Object.entries((node['properties'] ?? {}) as Tree)) {
-      const field = member as Tree
-      if (typeof field['description'] !== 'string' && name !== 'metadata') bare.push(`${path}.${name}`)
-      visit(field, `${path}.${name}`)
-      if (field['items'] !== undefined) visit(field['items'] as Tree, `${path}.${name}[]`)
-    }
-  }
-  visit(version.schema.openAPIV3Schema as unknown as Tree, '')
-  expect(bare).toEqual([])
+  expect(bareFields(version.schema.openAPIV3Schema as unknown as Tree)).toEqual([])
 })
 
 describe('CRD and reader agree', () => {
@@ -59,23 +48,6 @@ describe('CRD and reader agree', () => {
     expect(outline(jsonSchema(schema), part)).toEqual(ours)
   })
 })
-
-/** `path: kinds of value`, one for each field, sorted. Integers stand for themselves and for bigints; null is left out. */
-function outline(node: Tree, path: string): string[] {
-  const lines: string[] = []
-  const kinds = new Set<string>()
-  const visit = (schema: Tree): void => {
-    for (const alternative of (schema['anyOf'] ?? []) as Tree[]) visit(alternative)
-    for (const type of [schema['type']].flat()) if (typeof type === 'string' && type !== 'null') kinds.add(type)
-    for (const [name, member] of Object.entries((schema['properties'] ?? {}) as Tree))
-      lines.push(...outline(member as Tree, `${path}.${name}`))
-    if (schema['items'] !== undefined) lines.push(...outline(schema['items'] as Tree, `${path}[]`))
-    const values = schema['additionalProperties']
-    if (typeof values === 'object' && values !== null) lines.push(...outline(values as Tree, `${path}{}`))
-  }
-  visit(node)
-  return [...new Set([`${path}: ${[...kinds].sort().join('|')}`, ...lines])].sort()
-}
 
 function withoutDescriptions(value: unknown, inProperties = false): unknown {
   if (Array.isArray(value)) return value.map((element) => withoutDescriptions(element))

@@ -17,6 +17,8 @@ declare module 'luxon' {
     readonly weekday: number
     getPossibleOffsets(): DateTime[]
     startOf(unit: 'day'): DateTime
+    set(values: { hour: number; minute: number }): DateTime
+    plus(length: { days: number }): DateTime
     toMillis(): number
   }
 }

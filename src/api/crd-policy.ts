@@ -1,0 +1,174 @@
+/**
+ * The RolloutPolicy's CustomResourceDefinition. What the schema cannot say (zones, cron expressions) the controller checks when it reads
+ * a policy, and says so in the policy's status and at the Plans that it governs.
+ */
+import { labelSelector } from './crd-container.ts'
+import { atomicList, flag, intOrText, integer, list, object, type Schema, text } from './crd-parts.ts'
+
+const DURATION = '^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$'
+const duration = (description: string): Schema => text(description, { pattern: DURATION })
+const share = (description: string): Schema => intOrText(description, { pattern: '^[0-9]{1,9}%?$' })
+const choice = (description: string, ...values: readonly string[]): Schema => text(description, { enum: values })
+
+const budget = object('How many nodes may be unavailable at once.', {
+  maxUnavailable: share(
+    'Of the nodes of all Plans under this policy: a number, or a percentage, rounded down and at least 1. 0: only nodes that are unavailable anyway are taken. Missing: no limit but concurrency.',
+  ),
+  spread: list(
+    'Limits within each value of a node label, such as a zone.',
+    object(
+      '',
+      {
+        topologyKey: text('The node label. Nodes without it are a domain of their own.'),
+        maxUnavailable: share('As above, within each domain.'),
+        domains: choice('Sequential: one domain after the other, in the order of their names. Any by default.', 'Any', 'Sequential'),
+      },
+      { required: ['topologyKey'] },
+    ),
+  ),
+  alreadyUnavailable: choice(
+    'Nodes that others have cordoned: Skip holds them, Last takes them after all others, Include in their turn; they stay cordoned. By default servers are skipped and others go last. A node that is not Ready always waits.',
+    'Skip',
+    'Last',
+    'Include',
+  ),
+})
+
+const window = object(
+  '',
+  {
+    start: text('When it opens: a cron expression of five fields, such as 0 22 * * SAT.'),
+    duration: duration('How long it stays open, e.g. 6h. At most 168h.'),
+    timeZone: text('IANA name of the time zone; UTC by default.'),
+  },
+  { required: ['start', 'duration'] },
+)
+
+const exclusion = object(
+  '',
+  {
+    from: text('Begin, e.g. 2026-12-18T00:00:00Z.'),
+    to: text('End.'),
+    reason: text('Shown to whoever waits.'),
+  },
+  {
+    required: ['from', 'to'],
+    'x-kubernetes-validations': [{ rule: 'timestamp(self.from) < timestamp(self.to)', message: 'from must be before to' }],
+  },
+)
+
+const verify = object('What a node must show after its upgrade.', {
+  version: choice(
+    "Whether the kubelet's version proves the upgrade. Auto: for versions of RKE2 and K3s with a known upgrade image. Kubelet: whatever the image. Off: the Job's success counts.",
+    'Auto',
+    'Kubelet',
+    'Off',
+  ),
+  reboot: choice('Required: the machine must have booted anew. Off by default.', 'Required', 'Off'),
+  minReadySeconds: integer("How long the node must stay Ready, in seconds. Default: the controller's setting, 10.", 'int32', {
+    minimum: 0,
+    maximum: 86_400,
+  }),
+  timeout: duration("How long a node may stay unproven after its Job's end or its last heartbeat. Default: the controller's setting, 15m."),
+})
+
+const failure = object('What follows from failures.', {
+  retries: integer("Further attempts on a failed node without a person's word. 0 by default.", 'int32', { minimum: 0, maximum: 100 }),
+  backoff: object(
+    'How long a failed node waits for its next attempt: base, doubled for each attempt, up to cap.',
+    { base: duration('5m by default.'), cap: duration('24h by default.') },
+    {
+      'x-kubernetes-validations': [
+        {
+          rule: '!has(self.base) || !has(self.cap) || duration(self.base) <= duration(self.cap)',
+          message: 'base must not be longer than cap',
+        },
+      ],
+    },
+  ),
+  maxFailures: share('From so many failed nodes of a hash on no further node is taken; at least 1. 1 by default.'),
+  uncordonOnFailure: choice(
+    'Whether a failed node is uncordoned: IfUnchanged only when no pod of the attempt ever started (the default).',
+    'IfUnchanged',
+    'Never',
+    'Always',
+  ),
+})
+
+const spec = object('How carefully Plans are rolled out. What is missing has the default of the controller.', {
+  planNames: atomicList(
+    'Plans by name. A policy that names a Plan goes before one that selects it, and that before the one called default.',
+    text(),
+  ),
+  planSelector: labelSelector('Plans by label. Missing: none. Empty: all.'),
+  paused: flag('No further node is taken; nodes under way are finished.'),
+  budget,
+  after: atomicList('Names of Plans that must be complete for the same version first.', text()),
+  windows: list("When nodes may be taken. Empty: always. A Plan's own window holds as well.", window),
+  exclusions: list('When no node is taken, whatever the windows say.', exclusion),
+  versionPath: object('Steps that the rules of direction would refuse.', {
+    allow: atomicList('Exact steps, such as v1.33.4+rke2r1>v1.32.9+rke2r1.', text()),
+  }),
+  verify,
+  soak: duration("How long a proven node is watched before it counts as done. Default: the Plan's postCompleteDelay."),
+  failure,
+  managedElsewhere: choice(
+    'Clusters that Rancher or Cluster API provisioned and upgrade themselves: Hold (the default) or Ignore.',
+    'Hold',
+    'Ignore',
+  ),
+})
+
+const status = object('What the controller makes of it.', {
+  observedGeneration: integer('Generation of the spec that this status speaks of. -1: not looked at yet.', 'int64'),
+  plans: list('The Plans that this policy governs.', text()),
+  conditions: list(
+    'What holds of the policy now.',
+    object(
+      '',
+      {
+        type: text('Ready: it can be read and stands in nobody’s way.'),
+        status: text('True or False.'),
+        reason: text('One word for machines.'),
+        message: text('A sentence for people.'),
+        lastTransitionTime: text('When its status last changed.'),
+      },
+      { required: ['status', 'type'] },
+    ),
+    { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] },
+  ),
+})
+
+/** As applied by the controller at start. Plain JSON. */
+export const policyCRD = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'rolloutpolicies.drover.io' },
+  spec: {
+    group: 'drover.io',
+    names: { kind: 'RolloutPolicy', listKind: 'RolloutPolicyList', plural: 'rolloutpolicies', singular: 'rolloutpolicy' },
+    scope: 'Namespaced',
+    versions: [
+      {
+        name: 'v1alpha1',
+        served: true,
+        storage: true,
+        subresources: { status: {} },
+        additionalPrinterColumns: [
+          { name: 'Plans', type: 'string', jsonPath: '.status.plans' },
+          { name: 'Ready', type: 'string', jsonPath: ".status.conditions[?(@.type=='Ready')].status" },
+          { name: 'Message', type: 'string', jsonPath: ".status.conditions[?(@.message!='')].message" },
+        ],
+        schema: {
+          openAPIV3Schema: object('How carefully Plans are rolled out.', {
+            apiVersion: text('Version of this schema.'),
+            kind: text('RolloutPolicy.'),
+            metadata: { type: 'object' },
+            spec,
+            status: object(status.description ?? '', status.properties ?? {}, { default: { observedGeneration: -1 } }),
+          }),
+        },
+      },
+    ],
+  },
+} as const

@@ -1,0 +1,147 @@
+/**
+ * From the API server's JSON to a RolloutPolicy. Strict where a Plan is tolerant: a field that is not known, or not understood, might be
+ * the one that was to keep a cluster safe, so such a policy holds its Plans instead of passing for less.
+ */
+import * as z from 'zod'
+import type { Json, JsonObject } from '../base/json.ts'
+import { parseDuration } from '../kube/objects/duration.ts'
+import { parseIntOrPercent } from '../kube/objects/int-or-percent.ts'
+import { explain } from './explain-faults.ts'
+import type { PolicyMetadata, PolicySpec, PolicyView } from './policy.ts'
+
+const text = z.string({ error: 'must be text' })
+const flag = z.boolean({ error: 'must be true or false' })
+const object = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape)
+/** Null stands for missing, as everywhere in the API. */
+const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform((value) => value ?? undefined)
+const orDefault = <T extends z.ZodType, D>(schema: T, fallback: D) =>
+  schema.nullish().transform((value): z.output<T> | D => (value as z.output<T>) ?? fallback)
+
+/** A value read by one of our own parsers, whose error text is the fault. */
+function parsed<I extends string | number, T>(
+  input: z.ZodType<I>,
+  read: (value: I) => { ok: true; value: T } | { ok: false; error: string },
+) {
+  return input.transform((value, context): T => {
+    const result = read(value)
+    if (result.ok) return result.value
+    context.issues.push({ code: 'custom', message: result.error, input: value })
+    return z.NEVER
+  })
+}
+
+const duration = parsed(text, (value) => {
+  const result = parseDuration(value)
+  if (!result.ok) return { ok: false, error: `${result.error}; write e.g. 90s, 15m or 1h30m` }
+  if (result.ns < 0n) return { ok: false, error: 'must not be negative' }
+  return { ok: true, value: Number(result.ns / 1_000_000n) }
+})
+
+const instant = parsed(text, (value) => {
+  const time = Date.parse(value)
+  const complete = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/.test(value)
+  return complete && !Number.isNaN(time)
+    ? { ok: true, value: time }
+    : { ok: false, error: `${JSON.stringify(value)} is no time such as 2026-12-18T00:00:00Z` }
+})
+
+const intOrPercent = parsed(z.union([z.string(), z.int()], { error: 'must be a whole number or a percentage' }), (value) =>
+  parseIntOrPercent(value),
+)
+
+/** `v1.33.4+rke2r1>v1.32.9+rke2r1` */
+const versionStep = parsed(text, (value) => {
+  const [from, to, ...more] = value.split('>').map((part) => part.trim().replaceAll('+', '-'))
+  if (from === undefined || to === undefined || from === '' || to === '' || more.length > 0)
+    return { ok: false, error: `${JSON.stringify(value)} must name two versions, such as v1.33.4+rke2r1>v1.32.9+rke2r1` }
+  return { ok: true, value: { from, to } }
+})
+
+const selector = z.strictObject({
+  matchLabels: optional(z.record(z.string(), text)),
+  matchExpressions: optional(z.array(z.strictObject({ key: text, operator: text, values: optional(z.array(text)) }))),
+})
+
+const selects = { planNames: orDefault(z.array(text.min(1, { error: 'must not be empty' })), []), planSelector: optional(selector) }
+
+const spread = object({
+  topologyKey: text.min(1, { error: 'must name a node label' }),
+  maxUnavailable: optional(intOrPercent),
+  domains: orDefault(z.enum(['Any', 'Sequential']), 'Any' as const),
+})
+
+const budget = object({
+  maxUnavailable: optional(intOrPercent),
+  spread: orDefault(z.array(spread), []),
+  alreadyUnavailable: optional(z.enum(['Skip', 'Last', 'Include'])),
+})
+
+const window = object({ start: text, duration, timeZone: orDefault(text, 'UTC') }).transform(({ duration: durationMs, ...rest }) => ({
+  ...rest,
+  durationMs,
+}))
+
+const exclusion = object({ from: instant, to: instant, reason: orDefault(text, '') })
+  .refine(({ from, to }) => from < to, { error: 'from must be before to' })
+  .transform(({ from, to, reason }) => ({ fromMs: from, toMs: to, reason }))
+
+const verify = object({
+  version: orDefault(z.enum(['Auto', 'Kubelet', 'Off']), 'Auto' as const),
+  reboot: orDefault(z.enum(['Required', 'Off']), 'Off' as const),
+  minReadySeconds: optional(z.int().min(0).max(86_400)),
+  timeout: optional(duration),
+}).transform(({ minReadySeconds, timeout, ...rest }) => ({
+  ...rest,
+  ...(minReadySeconds === undefined ? {} : { minReadyMs: minReadySeconds * 1000 }),
+  ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+}))
+
+const backoff = object({ base: orDefault(duration, 300_000), cap: orDefault(duration, 86_400_000) })
+  .refine(({ base, cap }) => base <= cap, { error: 'base must not be longer than cap' })
+  .transform(({ base, cap }) => ({ baseMs: base, capMs: cap }))
+
+const failure = object({
+  retries: orDefault(z.int().min(0).max(100), 0),
+  backoff: orDefault(backoff, { baseMs: 300_000, capMs: 86_400_000 }),
+  maxFailures: orDefault(intOrPercent, { kind: 'count', count: 1 } as const),
+  uncordonOnFailure: orDefault(z.enum(['IfUnchanged', 'Never', 'Always']), 'IfUnchanged' as const),
+})
+
+const NO_BUDGET = { spread: [] } as const
+const NO_VERIFY = { version: 'Auto', reboot: 'Off' } as const
+const NO_FAILURE = failure.parse({})
+
+export const policySpecSchema = object({
+  ...selects,
+  paused: orDefault(flag, false),
+  budget: orDefault(budget, NO_BUDGET),
+  after: orDefault(z.array(text.min(1)), []),
+  windows: orDefault(z.array(window), []),
+  exclusions: orDefault(z.array(exclusion), []),
+  versionPath: orDefault(object({ allow: orDefault(z.array(versionStep), []) }), { allow: [] }),
+  verify: orDefault(verify, NO_VERIFY),
+  soak: optional(duration),
+  failure: orDefault(failure, NO_FAILURE),
+  managedElsewhere: orDefault(z.enum(['Hold', 'Ignore']), 'Hold' as const),
+}).transform(({ soak, ...rest }) => ({ ...rest, ...(soak === undefined ? {} : { soakMs: soak }) }))
+
+const metadataSchema = z.object({
+  name: z.string(),
+  namespace: z.string().default(''),
+  uid: z.string().default(''),
+  generation: z.number().default(0),
+})
+
+/** Never throws. Undefined for what is no object with a name. */
+export function decodePolicy(raw: Json): PolicyView | undefined {
+  const { metadata: rawMetadata, spec: rawSpec } = (raw ?? {}) as JsonObject
+  const metadata = metadataSchema.safeParse(rawMetadata)
+  if (!metadata.success) return undefined
+  const result = policySpecSchema.safeParse(rawSpec ?? {})
+  const known: PolicyMetadata = metadata.data
+  // What zod calls `undefined` members are missing ones; nothing looks at the difference.
+  if (result.success) return { ok: true, policy: { metadata: known, spec: result.data as PolicySpec } }
+  const whom = z.object(selects).safeParse(rawSpec ?? {})
+  const error = explain(result.error, 'spec')
+  return { ok: false, metadata: known, error, selects: whom.success ? (whom.data as Pick<PolicySpec, 'planNames'>) : undefined }
+}

@@ -1,0 +1,105 @@
+/** RolloutPolicy (`drover.io/v1alpha1`) as decoded: how carefully Plans are rolled out. Decoding is in decode-policy.ts, defaults in rollout/rules.ts. */
+import type { LabelSelector } from 'kubernetes-types/meta/v1.d.ts'
+import type { IntOrPercent } from '../kube/objects/int-or-percent.ts'
+
+export interface RolloutPolicy {
+  readonly metadata: PolicyMetadata
+  readonly spec: PolicySpec
+}
+
+export interface PolicyMetadata {
+  readonly name: string
+  readonly namespace: string
+  readonly uid: string
+  readonly generation: number
+}
+
+/** Durations are milliseconds, instants milliseconds since the epoch. What is missing has the default of the controller's settings. */
+export interface PolicySpec {
+  /** Plans by name, in the policy's namespace. Before `planSelector`, which goes before the policy called `default`. */
+  readonly planNames: readonly string[]
+  /** Plans by label. Missing: none. `{}`: all. */
+  readonly planSelector?: LabelSelector
+  /** No further node is taken; nodes under way are finished. */
+  readonly paused: boolean
+  readonly budget: BudgetSpec
+  /** Plans of the same namespace that must be complete for the same version first. */
+  readonly after: readonly string[]
+  /** When nodes may be taken; empty: always. Together with the Plan's own window. */
+  readonly windows: readonly WindowSpec[]
+  /** When no node is taken, whatever the windows say. */
+  readonly exclusions: readonly ExclusionSpec[]
+  readonly versionPath: { readonly allow: readonly VersionStep[] }
+  readonly verify: VerifySpec
+  /** How long a proven node is watched before it counts as done. Missing: the Plan's postCompleteDelay. */
+  readonly soakMs?: number
+  readonly failure: FailureSpec
+  readonly managedElsewhere: 'Hold' | 'Ignore'
+}
+
+export interface BudgetSpec {
+  /** Of the nodes of all Plans under this policy, rounded down and at least 1; 0 takes only nodes that are unavailable anyway. */
+  readonly maxUnavailable?: IntOrPercent
+  readonly spread: readonly SpreadSpec[]
+  /** What becomes of nodes that others have cordoned. Missing: servers wait (Skip), others go last. */
+  readonly alreadyUnavailable?: 'Skip' | 'Last' | 'Include'
+}
+
+/** A limit for each value of a node label, such as a zone. Nodes without the label are a domain of their own. */
+export interface SpreadSpec {
+  readonly topologyKey: string
+  readonly maxUnavailable?: IntOrPercent
+  /** Sequential: one domain after the other. Default Any. */
+  readonly domains: 'Any' | 'Sequential'
+}
+
+export interface WindowSpec {
+  /** Cron expression of five fields: when the window opens. */
+  readonly start: string
+  readonly durationMs: number
+  /** IANA name; default UTC. */
+  readonly timeZone: string
+}
+
+export interface ExclusionSpec {
+  readonly fromMs: number
+  readonly toMs: number
+  readonly reason: string
+}
+
+/** Exactly this step is allowed, whatever the rules of direction say. Munged versions (`-` for `+`). */
+export interface VersionStep {
+  readonly from: string
+  readonly to: string
+}
+
+export interface VerifySpec {
+  /** Whether the kubelet's version must prove the upgrade. Auto: for versions of RKE2 and K3s with a known upgrade image. */
+  readonly version: 'Auto' | 'Kubelet' | 'Off'
+  /** Required: the boot ID must change. Default Off. */
+  readonly reboot: 'Required' | 'Off'
+  readonly minReadyMs?: number
+  readonly timeoutMs?: number
+}
+
+export interface FailureSpec {
+  /** Further attempts on a node without a person's word. Default 0. */
+  readonly retries: number
+  readonly backoff: { readonly baseMs: number; readonly capMs: number }
+  /** From so many failed nodes of a hash on no further node is taken. At least 1. Default 1. */
+  readonly maxFailures: IntOrPercent
+  /** Default IfUnchanged: no apply pod of the attempt ever started. */
+  readonly uncordonOnFailure: 'IfUnchanged' | 'Never' | 'Always'
+}
+
+/** A policy as the caches hold it; one that cannot be read still says whom it means, as far as that can be read. */
+export type PolicyView =
+  | { readonly ok: true; readonly policy: RolloutPolicy }
+  | {
+      readonly ok: false
+      readonly metadata: PolicyMetadata
+      /** Names the field. */
+      readonly error: string
+      /** Whom it selects; undefined = that cannot be read either, so it may mean every Plan. */
+      readonly selects: Pick<PolicySpec, 'planNames' | 'planSelector'> | undefined
+    }
