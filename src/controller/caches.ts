@@ -26,7 +26,9 @@ export interface Caches {
   readonly done: Promise<void>
 }
 
-const METADATA_ONLY = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
+const metadataOnly = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1`
+/** A real API server ends a watch that asks for lists without a word. */
+const METADATA_ONLY = { accept: metadataOnly('PartialObjectMetadataList'), watchAccept: metadataOnly('PartialObjectMetadata') }
 const sameJson = <T>(a: T, b: T) => JSON.stringify(a) === JSON.stringify(b)
 
 export function createCaches(
@@ -44,7 +46,7 @@ export function createCaches(
     resource: string,
     path: string,
     project: (raw: JsonObject) => T | undefined,
-    more: { same?: (a: T, b: T) => boolean; query?: Readonly<Record<string, string>>; accept?: string },
+    more: { same?: (a: T, b: T) => boolean; query?: Readonly<Record<string, string>>; accept?: string; watchAccept?: string },
   ) => {
     const store = createStore<T>({ project, same: more.same ?? sameJson, clock, log })
     store.subscribe(changed)
@@ -62,6 +64,7 @@ export function createCaches(
         onError,
         ...(more.query === undefined ? {} : { query: more.query }),
         ...(more.accept === undefined ? {} : { accept: more.accept }),
+        ...(more.watchAccept === undefined ? {} : { watchAccept: more.watchAccept }),
       }),
     )
     return store
@@ -99,7 +102,7 @@ export function createCaches(
     synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced),
     watchSecrets(secretChanged) {
       if (secrets !== undefined) return
-      secrets = watch('secrets', namespaced('/api/v1', 'secrets'), secretMetadata, { accept: METADATA_ONLY })
+      secrets = watch('secrets', namespaced('/api/v1', 'secrets'), secretMetadata, METADATA_ONLY)
       secrets.subscribe((old, now) => secretChanged((now ?? old)?.name ?? ''))
     },
     get done() {

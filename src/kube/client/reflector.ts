@@ -35,7 +35,10 @@ export interface ReflectorOptions<T> {
   readonly path: string
   /** Selectors. */
   readonly query?: Readonly<Record<string, string>>
+  /** Accept header of the lists. */
   readonly accept?: string
+  /** Accept header of the watches. Default: that of the lists; but a list's metadata has another kind than that of an event's object. */
+  readonly watchAccept?: string
   /** Objects a list page. Default 25. */
   readonly pageSize?: number
   readonly store: Store<T>
@@ -148,7 +151,8 @@ async function list<T>(
 
 /** One watch. Returns when the server ends it in good order. */
 async function watch<T>(options: ReflectorOptions<T>, counters: ReflectorCounters, position: Position, version: string): Promise<void> {
-  const { process, client, path, query, accept, store } = options
+  const { process, client, path, query, store } = options
+  const accept = options.watchAccept ?? options.accept
   const { clock, random } = process
   const { controller, unlink } = linkedController(options.signal)
   position.lastLine = clock.mono()

@@ -65,7 +65,21 @@ function start(core: Core, who: Who, understood: Understood, request: Request, s
       ? selected(core.store, resource, namespace, selection).map((object) => ({ type: 'ADDED', object: spec.present(object) }))
       : missed(core, spec, parseRevision(since))
   if (sendsInitial && bookmarks) initial.push(bookmark(core.store.revision, true))
-  return core.hub.open(spec, sink, initial)
+  return presenter.streams ? core.hub.open(spec, sink, initial) : openMute(core, spec, sink, initial)
+}
+
+/** A stream that ends, in order, where its first event would stand. */
+function openMute(core: Core, spec: WatchSpec, sink: Sink, initial: readonly Json[]): () => void {
+  let over = initial.length > 0
+  const end = (): void => {
+    over = true
+    close?.()
+    sink.close()
+  }
+  let close: (() => void) | undefined
+  if (over) end()
+  else close = core.hub.open(spec, { ...sink, push: () => (over ? undefined : end()) }, [])
+  return () => close?.()
 }
 
 /** Everything since a revision. */

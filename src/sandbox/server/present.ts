@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../../base/json.ts'
 import { columnsOf, rowOf } from './table.ts'
+import { notAcceptable } from './status.ts'
 import type { ApiObject, Resource } from './types.ts'
 import { groupVersion } from './types.ts'
 
@@ -10,6 +11,8 @@ export interface Presenter {
   /** An event of a stream; only the first table of a stream names its columns. */
   event(object: ApiObject): Json
   bookmark(revision: number, annotations: JsonObject | undefined): Json
+  /** False = a stream in this shape ends where its first event would stand, as on a real server: a shape for lists only. */
+  readonly streams: boolean
 }
 
 /** Reads the Accept header. The first alternative that the server knows wins. */
@@ -22,16 +25,26 @@ export function presenterFor(
   for (const alternative of (accept ?? '').split(',')) {
     const as = /;\s*as=(\w+)/.exec(alternative)?.[1]
     if (as === 'Table') return tables(resource, now, includeObject ?? 'Metadata')
-    if (as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList') return partial
+    if (as === 'PartialObjectMetadata')
+      return { ...partial, list: () => refused(as, `the requested object is a list (${goType(resource)}List)`) }
+    if (as === 'PartialObjectMetadataList')
+      return { ...partial, streams: false, object: () => refused(as, `the requested object is not a list (${goType(resource)})`) }
     if (as === undefined) break
   }
   return whole(resource)
 }
 
+function refused(as: string, but: string): never {
+  throw notAcceptable(`you requested ${as}, but ${but}`)
+}
+
+const goType = ({ group, kind }: Resource): string => `*${group === '' ? 'core' : group.split('.')[0]}.${kind}`
+
 function whole(resource: Resource): Presenter {
   const apiVersion = groupVersion(resource)
   const versioned = (object: ApiObject): ApiObject => (object.apiVersion === apiVersion ? object : { ...object, apiVersion })
   return {
+    streams: true,
     object: versioned,
     event: versioned,
     list: (objects, metadata) => ({
@@ -53,6 +66,7 @@ function metadataOf(object: ApiObject): JsonObject {
 }
 
 const partial: Presenter = {
+  streams: true,
   object: metadataOf,
   event: metadataOf,
   list: (objects, metadata) => ({
@@ -81,6 +95,7 @@ function tables(resource: Resource, now: () => number, include: string): Present
   })
   let first = true
   return {
+    streams: true,
     object: (object) => table([object], { resourceVersion: object.metadata.resourceVersion }, true),
     event(object) {
       const named = first

@@ -135,6 +135,10 @@ export function methodNotAllowed(): ApiError {
   return refuse(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
 }
 
+export function notAcceptable(message: string): ApiError {
+  return refuse(406, 'NotAcceptable', message)
+}
+
 export function unsupportedMediaType(got: string, accepted: readonly string[]): ApiError {
   return refuse(
     415,

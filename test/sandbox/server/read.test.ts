@@ -52,6 +52,16 @@ describe('get', () => {
     expect(many.kind).toBe('PartialObjectMetadataList')
     expect(many.items.every((item: Tree) => item.kind === 'PartialObjectMetadata' && item.spec === undefined)).toBe(true)
   })
+
+  test('refuses the metadata of one where many are asked for, and of many where one is', async () => {
+    const h = await withNodes(1)
+    const as = (kind: string) => ({ accept: `application/json;as=${kind};g=meta.k8s.io;v=v1` })
+    expect(await h.call('GET', nodes, undefined, as('PartialObjectMetadata'))).toMatchObject({
+      status: 406,
+      body: { reason: 'NotAcceptable' },
+    })
+    expect(await h.call('GET', `${nodes}/n0`, undefined, as('PartialObjectMetadataList'))).toMatchObject({ status: 406 })
+  })
 })
 
 describe('list', () => {

@@ -173,6 +173,20 @@ describe('watch', () => {
     for (const each of [one, partial, table]) each.stop()
   })
 
+  test('of metadata as a list has no events to give: it ends in order where the first would stand', async () => {
+    const h = harness()
+    const accept = 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io'
+    const quiet = await collect(h.transport, nodes, {}, accept)
+    await settled()
+    expect([quiet.end, quiet.said()]).toEqual(['open', []])
+    await h.ok('POST', nodes, { metadata: { name: 'a' } })
+    await settled()
+    expect([quiet.end, quiet.said()]).toEqual(['closed', []])
+    const late = await collect(h.transport, nodes, {}, accept)
+    await settled()
+    expect([late.end, late.said()]).toEqual(['closed', []])
+  })
+
   test('leaving ends it on the server, too', async () => {
     const h = harness()
     const watch = await collect(h.transport, nodes)
