@@ -10,5 +10,7 @@ export default {
   maxWorkers: '100%',
   // ESM mode keeps about 2 MB a test file (jest#14605); recycle workers before that matters.
   workerIdleMemoryLimit: '400MB',
+  // Of `test.concurrent`, in one file.
+  maxConcurrency: 20,
   testTimeout: 20_000,
 }
