@@ -1,0 +1,43 @@
+import { afterAll, beforeAll } from '@jest/globals'
+import { systemClock } from '../../src/base/clock.ts'
+import { silentLog } from '../../src/base/log.ts'
+import { createHttpsTransport } from '../../src/kube/client/https-transport.ts'
+import { contract } from '../contract/suite/all.ts'
+import { contractOf, type Server } from '../contract/suite/contract.ts'
+import { startControlPlane } from './control-plane.ts'
+import { startMachines } from './machines.ts'
+
+const START_MS = 15 * 60_000
+
+/** A real control plane with the sandbox's machines as its nodes. */
+async function startKubernetes(): Promise<Server> {
+  // The history goes every ten seconds instead of every five minutes, or the test that needs it gone would wait as long.
+  const plane = await startControlPlane({ users: ['nobody'], audit: 'None', apiServerFlags: ['--etcd-compaction-interval=10s'] })
+  const machines = await startMachines({ as: (user) => plane.as(user) })
+  const nodes = ['server-1', 'agent-1'] as const
+  const made = nodes.map((name) => machines.add({ name, role: name === 'server-1' ? 'server' : 'agent', version: 'v1.33.3+rke2r1' }))
+  while (made.some(({ ready }) => !ready)) await systemClock.sleep(100)
+  return {
+    clock: systemClock,
+    as: (user) => plane.as(user),
+    withToken(token) {
+      const options = { server: plane.url, clock: systemClock, log: silentLog, tls: () => ({ ca: plane.ca, rejectUnauthorized: true }) }
+      return createHttpsTransport({ ...options, token: () => Promise.resolve(token) })
+    },
+    nodes,
+    run: (work) => work,
+    forget() {},
+    async stop() {
+      await machines.stop()
+      await plane.stop()
+    },
+  }
+}
+
+let server: Server
+beforeAll(async () => {
+  server = await startKubernetes()
+}, START_MS)
+afterAll(() => server.stop(), 60_000)
+
+contract(contractOf(() => server))
