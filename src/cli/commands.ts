@@ -11,5 +11,6 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['release', { about: 'give back every slot and cordon, before uninstalling', load: () => import('./release.ts') }],
   ['demo', { about: 'upgrade a cluster in memory before your eyes', load: () => import('./demo.ts') }],
   ['sandbox', { about: 'serve a cluster in memory for kubectl', load: () => import('./sandbox.ts') }],
+  ['payload', { about: 'upgrade the machine this runs on: the program of our own upgrade images', load: () => import('./payload.ts') }],
   ['simulate', { about: 'try the controller in random clusters with faults', load: () => import('./simulate.ts') }],
 ])

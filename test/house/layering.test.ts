@@ -31,6 +31,13 @@ describe('walls', () => {
     ['src/sandbox/a.ts', '../kube/client/client.ts', 'sandbox may not know kube/client'],
     ['src/sandbox/a.ts', 'node:http', 'time and sockets are given, not taken'],
     ['src/simulation/a.ts', 'node:timers/promises', 'time and sockets are given, not taken'],
+    ['src/payload/a.ts', 'node:fs', 'payload does no I/O'],
+    ['src/payload/a.ts', 'node:child_process', 'payload does no I/O'],
+    ['src/payload/a.ts', 'node:net', 'time and sockets are given, not taken'],
+    ['src/payload/linux-host.ts', 'node:http2', 'time and sockets are given, not taken'],
+    ['src/payload/a.ts', '../kube/client/client.ts', 'payload may not know kube/client'],
+    ['src/payload/a.ts', '../rollout/decide.ts', 'payload may know only src/rollout/attempt.ts and src/rollout/version.ts of rollout'],
+    ['src/controller/a.ts', '../payload/upgrade.ts', 'controller may not know payload'],
     ['src/main.ts', './controller/run.ts', 'main may not know controller'],
     ['src/controller/a.ts', '@kubernetes/client-node', 'only kube/client may'],
     ['src/controller/a.ts', 'prom-client', 'only observability may'],
@@ -64,6 +71,9 @@ describe('doors', () => {
     ['src/observability/server.ts', 'node:http'],
     ['src/simulation/a.ts', '../sandbox/sandbox.ts'],
     ['src/cli/a.ts', '../rollout/decide.ts'],
+    ['src/payload/a.ts', '../rollout/version.ts'],
+    ['src/payload/linux-host.ts', 'node:fs'],
+    ['src/payload/linux-host.ts', 'node:child_process'],
     ['src/main.ts', './cli/args.ts'],
   ])('%s importing %s', (path, specifier) => {
     expect(violations(path, `import { x } from '${specifier}'\nx()\n`)).toEqual([])

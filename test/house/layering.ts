@@ -25,8 +25,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
   controller: { rooms: ['api', 'base', 'kube/client', 'kube/objects', 'observability', 'rollout'], node: 'pure' },
   sandbox: { rooms: ['base', 'kube/objects'], node: 'pure' },
   simulation: { rooms: ['*'], node: 'any' },
+  payload: { rooms: ['api', 'base', 'rollout'], node: 'pure' },
   cli: { rooms: ['*'], node: 'any' },
   '': { rooms: ['base', 'cli'], node: 'any' }, // src/main.ts
+}
+
+/** Where a room may use a few files of another, not all of them. */
+const DOORS: Readonly<Record<string, readonly string[]>> = {
+  // It runs on a machine and decides nothing about a cluster.
+  'payload → rollout': ['src/rollout/attempt.ts', 'src/rollout/version.ts'],
 }
 
 /** Files that serve HTTP by their nature. */
@@ -71,6 +78,8 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'src/cli/connect.ts': ['Math.random'],
   // Who listens for kubectl writes the kubeconfig that leads there.
   'src/sandbox/listen.ts': ['node:fs/promises'],
+  // The payload's one door to the machine that it upgrades.
+  'src/payload/linux-host.ts': ['node:child_process', 'node:fs', 'node:http', 'node:net', 'node:stream/promises'],
   // A sandbox runs on real time when it is asked to, and nobody above gives it a clock.
   'src/sandbox/cluster.ts': ['systemClock'],
 }
@@ -109,6 +118,9 @@ function importViolation(path: string, name: string, room: Room, specifier: stri
   if (specifier.startsWith('.')) {
     const target = roomOf(join(dirname(path), specifier))
     const worldly = names.find((imported) => WORLDLY_NAMES.includes(imported) && !(EXCEPTIONS[path] ?? []).includes(imported))
+    const doors = DOORS[`${name} → ${target}`]
+    if (doors !== undefined && !doors.includes(join(dirname(path), specifier)))
+      return `${name} may know only ${doors.join(' and ')} of ${target}`
     if (worldly !== undefined && !EDGES.includes(name)) return `${worldly} is given by the edge, not imported`
     if (target === name || room.rooms.includes('*') || (target !== undefined && room.rooms.includes(target))) return undefined
     return `${name === '' ? 'main' : name} may not know ${target === '' ? 'main' : (target ?? 'what is outside src')}`

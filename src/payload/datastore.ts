@@ -1,0 +1,69 @@
+/**
+ * May a server go back? Kubernetes and etcd read what older versions wrote, not what newer ones did. Within a minor version, with the same
+ * minor version of etcd, yes; otherwise only if the new program did not get as far as its datastore.
+ */
+import { createHash } from 'node:crypto'
+import { minorsBetween, parseVersion } from '../rollout/version.ts'
+import type { MachineFiles } from './host.ts'
+import type { Journal } from './journal.ts'
+import { previousOf } from './replace.ts'
+
+const MANIFESTS = ['etcd.yaml', 'kube-apiserver.yaml'] as const
+
+/** RKE2 runs etcd and the API server as static pods: new manifests are the first sign that the new version has taken them over. */
+export function datastoreMark(machine: MachineFiles, dataDir: string): string {
+  const manifests = MANIFESTS.map((name) => machine.text(`${dataDir}/agent/pod-manifests/${name}`) ?? '')
+  const sum = createHash('sha256').update(manifests.join('\0')).digest('hex').slice(0, 16)
+  return `${etcdMinor(manifests[0] ?? '')}/${sum}`
+}
+
+/**
+ * Why there is no way back for the server's datastore; undefined when there is.
+ * `goneAt`: when the old process was seen to be gone; undefined = it still runs.
+ */
+export function touchedBy(machine: MachineFiles, journal: Journal, goneAt: number | undefined): string | undefined {
+  if (journal.role !== 'server') return undefined
+  const { dataDir, from, to, datastore = '/' } = journal
+  const [old, next] = [parseVersion(from.version), parseVersion(to.version)]
+  const newMinor = old === undefined || next === undefined || minorsBetween(old, next) !== 0
+  if (journal.distribution === 'rke2') {
+    const now = datastoreMark(machine, dataDir)
+    if (now === datastore) return undefined
+    const [before = '', after = ''] = [datastore.split('/')[0], now.split('/')[0]]
+    if (before !== after) return `etcd was taken from ${before || 'an unknown version'} to ${after || 'an unknown version'}`
+    return newMinor ? `${to.version} has rewritten the manifests of etcd and the API server` : undefined
+  }
+  if (!newMinor || goneAt === undefined) return undefined
+  if (journal.externalDatastore) return `${to.version} ran with an external datastore`
+  const files = ['state.db', 'state.db-wal', 'etcd/member/snap/db'].map(
+    (name) => machine.stat(`${dataDir}/server/db/${name}`)?.modifiedAt ?? 0,
+  )
+  const wals = (machine.list(`${dataDir}/server/db/etcd/member/wal`) ?? []).map(
+    (name) => machine.stat(`${dataDir}/server/db/etcd/member/wal/${name}`)?.modifiedAt ?? 0,
+  )
+  const written = Math.max(0, ...files, ...wals)
+  return written >= goneAt ? `${to.version} has written to the datastore` : undefined
+}
+
+/** How a person takes the server back; the snapshot is the newest one on this machine. */
+export function restoreCommand(machine: MachineFiles, { binary, dataDir, distribution, unit }: Journal): string {
+  const folder = `${dataDir}/server/db/snapshots`
+  const snapshots = (machine.list(folder) ?? []).map((name) => ({
+    path: `${folder}/${name}`,
+    at: machine.stat(`${folder}/${name}`)?.modifiedAt ?? 0,
+  }))
+  const newest = snapshots.toSorted((a, b) => b.at - a.at)[0]?.path ?? 'SNAPSHOT'
+  const service = (unit ?? `${distribution}-server.service`).replace(/\.service$/, '')
+  return [
+    `systemctl stop ${service}`,
+    `${distribution}-killall.sh`,
+    `mv ${previousOf(binary)} ${binary}`,
+    `${binary} server --cluster-reset --cluster-reset-restore-path=${newest}`,
+    `systemctl start ${service}`,
+  ].join(' && ')
+}
+
+/** `v3.5` of the etcd image in the manifest. */
+function etcdMinor(manifest: string): string {
+  return /image:\s*\S*etcd\S*:(v\d+\.\d+)/.exec(manifest)?.[1] ?? ''
+}

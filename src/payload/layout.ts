@@ -1,0 +1,100 @@
+/** How RKE2 and K3s are laid out on a machine: units, environment files, configuration, data. */
+import { parse } from 'yaml'
+import type { Distribution } from '../rollout/version.ts'
+import type { MachineFiles } from './host.ts'
+
+export interface Unit {
+  /** `rke2-server.service` */
+  readonly name: string
+  /** Undefined when the process is in the unit's control group but its file was not found. */
+  readonly path: string | undefined
+  /** Words of ExecStart. */
+  readonly command: readonly string[]
+  /** Those that it names, whether they exist or not. */
+  readonly environmentFiles: readonly string[]
+}
+
+/** In the order in which systemd looks. */
+const UNIT_FOLDERS = [
+  '/etc/systemd/system',
+  '/run/systemd/system',
+  '/usr/local/lib/systemd/system',
+  '/usr/lib/systemd/system',
+  '/lib/systemd/system',
+  '/opt/rke2/lib/systemd/system',
+]
+
+export function readUnit(machine: MachineFiles, name: string): Unit {
+  const path = UNIT_FOLDERS.map((folder) => `${folder}/${name}`).find((candidate) => machine.stat(candidate) !== undefined)
+  const lines = path === undefined ? [] : (machine.text(path) ?? '').replaceAll(/\\\n/g, ' ').split('\n')
+  const values = (key: string) => lines.filter((line) => line.startsWith(`${key}=`)).map((line) => line.slice(key.length + 1).trim())
+  const stem = name.replace(/\.service$/, '')
+  return {
+    name,
+    path,
+    command: unquoted(values('ExecStart').at(-1) ?? ''),
+    environmentFiles: values('EnvironmentFile').map((value) => value.replace(/^-/, '').replaceAll('%N', stem).replaceAll('%n', name)),
+  }
+}
+
+/** K3s' installer writes one quoted argument a line. */
+function unquoted(command: string): readonly string[] {
+  return [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)]
+    .map(([, single, double, plain]) => single ?? double ?? plain ?? '')
+    .filter((word) => word !== '')
+}
+
+export interface Configuration {
+  readonly dataDir: string
+  /** A database other than the embedded one. */
+  readonly externalDatastore: boolean
+}
+
+/** From the command, else the environment, else the configuration files, else the defaults: the order of the programs themselves. */
+export function readConfiguration(
+  machine: MachineFiles,
+  distribution: Distribution,
+  words: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Configuration {
+  const prefix = distribution.toUpperCase()
+  const file = flag(words, '--config', '-c') ?? environment[`${prefix}_CONFIG_FILE`] ?? `/etc/rancher/${distribution}/config.yaml`
+  const config = fromFiles(machine, file)
+  const dataDir = flag(words, '--data-dir', '-d') ?? fromEnvironment(environment[`${prefix}_DATA_DIR`]) ?? textOf(config['data-dir'])
+  const datastore =
+    flag(words, '--datastore-endpoint') ?? environment[`${prefix}_DATASTORE_ENDPOINT`] ?? textOf(config['datastore-endpoint']) ?? ''
+  return { dataDir: dataDir ?? `/var/lib/rancher/${distribution}`, externalDatastore: datastore !== '' && !datastore.startsWith('sqlite') }
+}
+
+/** K3s puts the folder of its unpacked programs into this variable of its own process. */
+function fromEnvironment(value: string | undefined): string | undefined {
+  return value === undefined || value === '' || /\/data\/[0-9a-f]{64}$/.test(value) ? undefined : value
+}
+
+function flag(words: readonly string[], ...names: readonly string[]): string | undefined {
+  for (const [index, word] of words.entries()) {
+    for (const name of names) {
+      if (word === name) return words[index + 1]
+      if (word.startsWith(`${name}=`)) return word.slice(name.length + 1)
+    }
+  }
+  return undefined
+}
+
+/** `config.yaml`, then `config.yaml.d/*.yaml` in order; the last one wins. */
+function fromFiles(machine: MachineFiles, file: string): Readonly<Record<string, unknown>> {
+  const folder = `${file}.d`
+  const more = (machine.list(folder) ?? []).filter((name) => /\.ya?ml$/.test(name)).map((name) => `${folder}/${name}`)
+  const merged: Record<string, unknown> = {}
+  for (const path of [file, ...more]) {
+    try {
+      const read: unknown = parse(machine.text(path) ?? '')
+      if (typeof read === 'object' && read !== null) Object.assign(merged, read)
+    } catch {
+      // The service itself would not start with such a file; that it runs says that the file is not used, or was broken since.
+    }
+  }
+  return merged
+}
+
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined)
