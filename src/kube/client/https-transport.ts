@@ -63,7 +63,8 @@ const TIMEOUT_MS = 30_000
 const MAX_BODY_BYTES = 128 * 1024 * 1024
 const MAX_LINE = 32 * 1024 * 1024
 const MAX_SOCKETS = 128
-const MAX_IDLE_SOCKETS = 8
+/** As many as requests are under way at once in a busy rollout: a new TLS connection costs more than an idle one. */
+const MAX_IDLE_SOCKETS = 32
 const IDLE_MS = 30_000
 
 export function createHttpsTransport(options: HttpsTransportOptions): HttpsTransport {

@@ -56,6 +56,13 @@ describe('send', () => {
     expect(server.connections()).toBe(1)
   })
 
+  test('keeps the connections of a burst for the next one', async () => {
+    const { server, transport } = await rig((_request, response) => void setTimeout(() => json(response, 200, {}), 20))
+    const burst = () => Promise.all(Array.from({ length: 32 }, () => transport.send(get, forever)))
+    for (let i = 0; i < 3; i += 1) await burst()
+    expect(server.connections()).toBe(32)
+  })
+
   test('says who it is and what it wants, and sends its body whole', async () => {
     const bodies: string[] = []
     const { server, transport } = await rig(
