@@ -14,10 +14,9 @@ import type { Caches } from './caches.ts'
 import { createConfirm } from './confirm.ts'
 import { createGather } from './gather.ts'
 import { createMemory, remember } from './memory.ts'
+import { settleAfter } from './pace.ts'
 import { createTally } from './tally.ts'
 
-/** Changes that come in a burst are looked at together. */
-const SETTLE_MS = 20
 /** A pass at least this often, so that liveness shows and nothing waits on a lost wake-up. */
 const RESYNC_MS = 30_000
 /** Without a sign of life from a watch for so long the cache may be stale: nothing new is decided (bookmarks come every minute). */
@@ -75,7 +74,7 @@ export async function runLoop({
     queue.done(key)
     queue.addAfter(PASS, RESYNC_MS)
     try {
-      await clock.sleep(SETTLE_MS, signal)
+      await clock.sleep(settleAfter(clock.mono() - began), signal)
     } catch {
       break
     }

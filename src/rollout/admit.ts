@@ -1,6 +1,7 @@
 /** Who is taken next: candidates in SUC's order through the gates, images pulled ahead, claims in one status write (design §4.1–4.2). */
 import { LABEL_NODE, LABEL_OUR_NODE, LABEL_ROLE } from '../api/names.ts'
 import { type Hold, hold } from '../api/reasons.ts'
+import { withDefaultTag } from '../kube/objects/image.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, cordonedByOthers, NODE_GATES } from './gates/node-gates.ts'
 import { drainNode } from './drain-node.ts'
@@ -77,8 +78,7 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       if (SOON.has(found.reason)) pulls.add(pullPodName(state.plan.metadata.name, node.name, state.hash))
       continue
     }
-    const wanted = pullPod({ plan: state.plan, latestVersion: state.version, latestHash: state.hash, node, settings: pass.world.settings })
-    const name = wanted.metadata?.name ?? ''
+    const name = pullPodName(state.plan.metadata.name, node.name, state.hash)
     const last = pods.get(name)
     // A pod from before the machine was set up anew has pulled onto another disk; left out, it is removed.
     const pod = last !== undefined && last.createdAt < node.createdAt ? undefined : last
@@ -95,7 +95,7 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       report(node, sharedName(node, namesake))
       continue
     }
-    const image = wanted.spec?.containers[0]?.image ?? 'the image'
+    const image = withDefaultTag(state.plan.spec.upgrade.image, state.version)
     const trouble = pod === undefined ? undefined : pullTrouble(pod, pass)
     if (trouble !== undefined) {
       broken++
@@ -110,7 +110,10 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
     pulls.add(name)
     // A node that cannot even begin must not keep the others from their turn.
     if (pod === undefined || !hangs(pod, node, pass) || ++slow > MAX_SLOW_PULLS) toPull--
-    if (pod === undefined) pass.step(`pull ${name}`, [{ do: 'createPod', pod: wanted }])
+    if (pod === undefined) {
+      const input = { plan: state.plan, latestVersion: state.version, latestHash: state.hash, node, settings: pass.world.settings }
+      pass.step(`pull ${name}`, [{ do: 'createPod', pod: pullPod(input) }])
+    }
     if (pod?.pulled !== true) {
       const detail = pod?.waiting === undefined ? '' : `: ${pod.waiting.reason} ${pod.waiting.message}`
       report(node, hold('Pulling', `the upgrade image is being pulled on node ${node.name}${detail}`))
