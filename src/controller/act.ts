@@ -12,6 +12,7 @@ import type { Client } from '../kube/client/client.ts'
 import type { EventRecorder } from '../kube/client/events.ts'
 import type { Store } from '../kube/client/store.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import { SHIELD } from '../rollout/objectset.ts'
 import type { Action, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
@@ -128,10 +129,9 @@ export function createAct({ process, client, caches, memory, events, metrics, co
   const jobPath = (job: { namespace: string; name: string }) => `/apis/batch/v1/namespaces/${job.namespace}/jobs/${job.name}`
   const podPath = (pod: { namespace: string; name: string }) => `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`
 
-  async function patchJob(job: { namespace: string; name: string; uid: string }, spec: object): Promise<void> {
-    await keep(caches.jobs, () =>
-      client.mergePatch(jobPath(job), { metadata: { uid: job.uid }, spec }, { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }),
-    )
+  async function patchJob(job: { namespace: string; name: string; uid: string }, spec: object, annotations = {}): Promise<void> {
+    const patch = { metadata: { uid: job.uid, annotations }, spec }
+    await keep(caches.jobs, () => client.mergePatch(jobPath(job), patch, { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }))
   }
 
   /** The version of a paused Job as the decision saw it; ask before anything is awaited. Whoever starts the Job changes it. */
@@ -226,7 +226,9 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         )
         return
       case 'startJob':
-        return patchJob(action.job, { parallelism: 1 })
+        return patchJob(action.job, { parallelism: 1 }, SHIELD)
+      case 'shieldJob':
+        return patchJob(action.job, {}, SHIELD)
       case 'suspendJob':
         return patchJob(action.job, { suspend: true })
       case 'expireJob':

@@ -4,8 +4,8 @@ import { ANNOTATION_ATTEMPT } from '../api/names.ts'
 import { type Attempt, attemptMark } from './attempt.ts'
 import type { JobInput } from './job-input.ts'
 import { jobName } from './names.ts'
-import { ownedBySUC, withApplied } from './objectset.ts'
-import { type JobResult, jobOf, sucInitContainers, sucJob } from './suc-job.ts'
+import { ownedBySUC, withMarks } from './objectset.ts'
+import { type JobResult, jobOf, sucJob } from './suc-job.ts'
 
 /** The name that SUC gives the Job too, so that the two cannot both upgrade a node. */
 export function applyJobName(planName: string, nodeName: string, latestHash: string): string {
@@ -15,7 +15,7 @@ export function applyJobName(planName: string, nodeName: string, latestHash: str
 export type ApplyJobInput = JobInput & ({ readonly mode: 'strict' } | { readonly mode: 'native'; readonly attempt: Attempt })
 
 /**
- * The apply Job, always born paused (parallelism 0). Strict: SUC's object, as its apply library sends it. Native: the same name, labels and
+ * The apply Job, always born paused (parallelism 0). Strict: SUC's object, as its apply library sends it but for `applied` (see `SHIELD`). Native: the same name, labels and
  * pod, but without init containers, since Drover prepares, cordons and drains itself; without an ownerReference, so that deleting the Plan
  * does not kill an upgrade half-way; and marked with the attempt. Only strict fails: on a Windows node without a kubectl image for it.
  */
@@ -23,15 +23,13 @@ export function applyJob(input: ApplyJobInput): JobResult {
   if (input.mode === 'native') return { ok: true, job: nativeJob(input, input.attempt) }
   const made = sucJob(input)
   if (!made.ok) return made
-  const sucs = ownedBySUC(paused(made.job), input.plan, input.settings.name)
-  return { ok: true, job: withApplied(sucs, sucs, input.plan, input.settings.name) }
+  return { ok: true, job: ownedBySUC(paused(made.job), input.plan, input.settings.name) }
 }
 
 function nativeJob(input: JobInput, attempt: Attempt): Job {
   const { plan, settings } = input
   const bare = marked(untilVerdict(jobOf(input, { mode: 'native', parallelism: 0, initContainers: [] })), attempt)
-  const sucs = jobOf(input, { mode: 'strict', parallelism: 0, initContainers: sucInitContainers(input) })
-  return withApplied(bare, ownedBySUC(sucs, plan, settings.name), plan, settings.name)
+  return withMarks(bare, plan, settings.name)
 }
 
 /** The Job is the evidence until the node is judged: it gets its TTL after the verdict (design §4.5). */

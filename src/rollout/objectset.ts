@@ -1,15 +1,22 @@
 /**
- * The marks by which SUC's apply library (wrangler 3) knows a Job as its own: contract, correction 8. A returning SUC that finds a Job of the
- * right name without them deletes it and runs the upgrade again; with them, `applied` included, it leaves a running one alone
- * (tried with the real SUC).
+ * The marks by which SUC's apply library (wrangler) knows a Job as its own: contract, correction 8. It compares the pod template that it
+ * would make now with the one in the mark `applied`, and replaces the Job, its pods included, when they differ or the mark is missing.
+ * They differ easily: by another kubectl image or pull policy in its settings, and by any annotation that the Plan got since.
  */
 import { createHash } from 'node:crypto'
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import { OBJECTSET, PLAN_API_VERSION } from '../api/names.ts'
 import type { Plan } from '../api/plan.ts'
-import { type Json, stringifyJson } from '../base/json.ts'
 
 const OWNER_GVK = `${PLAN_API_VERSION}, Kind=Plan`
+
+/**
+ * Annotations that make SUC leave a Job alone until it has ended: an `applied` that begins as JSON and is none is an error to it, which it
+ * reports and tries again (tried with the real SUC). A Job that nobody started carries no `applied`: SUC may replace it by one of its own.
+ */
+export const SHIELD: Readonly<Record<string, string>> = {
+  [`${OBJECTSET}/applied`]: '{ drover.io: an upgrade runs here; replacing the Job would kill it }',
+}
 
 /** SUC's Job as it is sent, but for `applied`: with the marks and an ownerReference, so that deleting the Plan deletes the Job. */
 export function ownedBySUC(job: Job, plan: Plan, controllerName: string): Job {
@@ -21,16 +28,11 @@ export function ownedBySUC(job: Job, plan: Plan, controllerName: string): Job {
     controller: true,
     blockOwnerDeletion: false,
   }
-  const marked = withMarks(job, plan, controllerName, {})
+  const marked = withMarks(job, plan, controllerName)
   return { ...marked, metadata: { ...marked.metadata, ownerReferences: [owner] } }
 }
 
-/** The Job with the marks; `applied` = the Job that SUC itself would have made, as plain JSON (SUC reads that as well as its gzip form). */
-export function withApplied(job: Job, sucs: Job, plan: Plan, controllerName: string): Job {
-  return withMarks(job, plan, controllerName, { [`${OBJECTSET}/applied`]: stringifyJson(sucs as unknown as Json) })
-}
-
-function withMarks(job: Job, plan: Plan, controllerName: string, more: Readonly<Record<string, string>>): Job {
+export function withMarks(job: Job, plan: Plan, controllerName: string): Job {
   const { name, namespace } = plan.metadata
   const hash = createHash('sha1').update(controllerName).update(OWNER_GVK).update(name).update(namespace).digest('hex')
   return {
@@ -44,7 +46,6 @@ function withMarks(job: Job, plan: Plan, controllerName: string, more: Readonly<
         [`${OBJECTSET}/owner-gvk`]: OWNER_GVK,
         [`${OBJECTSET}/owner-name`]: name,
         [`${OBJECTSET}/owner-namespace`]: namespace,
-        ...more,
       },
     },
   }

@@ -238,6 +238,8 @@ function adopt(state: PlanState, node: NodeView, context: Context, pass: Pass): 
   if (idle && !job.deleting) pass.step(`job ${job.uid}`, [{ do: 'deleteJob', job: jobRef(job) }])
   if (found !== undefined) {
     pass.step(node.name, [
+      // By what we write on the Plan its own controller, back again, would take the Job for outdated and replace it.
+      ...(job === undefined || job.complete || job.failed !== undefined ? [] : [{ do: 'shieldJob', job: jobRef(job) } as const]),
       patchNode(node, { ...cordoned, work: found }),
       {
         do: 'event',

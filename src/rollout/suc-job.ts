@@ -130,7 +130,7 @@ function upgradeContainer(input: JobInput): Container {
 }
 
 /** prepare, then drain or else cordon by kubectl. */
-export function sucInitContainers(input: JobInput): Container[] {
+function sucInitContainers(input: JobInput): Container[] {
   const { drain, cordon } = input.plan.spec
   const containers: Container[] = []
   const prepare = prepareContainer(input)

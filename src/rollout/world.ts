@@ -233,7 +233,8 @@ export type Action =
   | { readonly do: 'deletePod'; readonly pod: Ref; readonly graceSeconds?: number }
   | { readonly do: 'evict'; readonly pod: Ref; readonly graceSeconds?: number }
   | { readonly do: 'createJob'; readonly job: Job }
-  | { readonly do: 'startJob' | 'suspendJob'; readonly job: Ref }
+  /** `startJob` raises the parallelism and shields, `shieldJob` only shields: from then on a returning SUC leaves the Job alone (`SHIELD`). */
+  | { readonly do: 'startJob' | 'shieldJob' | 'suspendJob'; readonly job: Ref }
   /** With `resourceVersion`: only while the Job is as it was seen, so that one started meanwhile is left alone. */
   | { readonly do: 'deleteJob'; readonly job: Ref; readonly resourceVersion?: string }
   | { readonly do: 'expireJob'; readonly job: Ref; readonly ttlSeconds: number }

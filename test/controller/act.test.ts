@@ -137,6 +137,23 @@ test.each(['confirmed', 'withdrawn', 'refused'])('whoever waits for idleness dur
   expect(await Promise.race([act.idle().then(() => 'idle'), late])).toBe('idle')
 })
 
+describe('a Job that a returning SUC must leave alone', () => {
+  const job = { namespace: 'd', name: 'j', uid: 'u' }
+  const shield = { 'objectset.rio.cattle.io/applied': expect.stringMatching(/^\{/) }
+
+  test('is shielded by the very write that starts it', async () => {
+    const { calls, perform } = bench({})
+    await perform({ about: 'n1', actions: [{ do: 'startJob', job }] })
+    expect(calls.map(({ body }) => body)).toEqual([{ metadata: { uid: 'u', annotations: shield }, spec: { parallelism: 1 } }])
+  })
+
+  test('is shielded without a change of what it does, when it is adopted', async () => {
+    const { calls, perform } = bench({})
+    await perform({ about: 'n1', actions: [{ do: 'shieldJob', job }] })
+    expect(calls.map(({ body }) => body)).toEqual([{ metadata: { uid: 'u', annotations: shield }, spec: {} }])
+  })
+})
+
 describe('removing a Job', () => {
   const remove = (job: JobView): Step => ({
     about: 'j',

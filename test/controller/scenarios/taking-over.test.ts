@@ -52,6 +52,10 @@ describe('after SUC', () => {
       (w) => w.ref.resource === 'jobs' && w.verb === 'create' && w.status < 300 && w.after?.metadata.name.includes('agent-2'),
     )
     expect(ofNode.map((write) => write.user)).toEqual(['admin'])
+    // A Plan that has got annotations since would make a returning SUC replace its own Job.
+    const shielded = s.writes({ resource: 'jobs', verb: 'patch' })[0]
+    expect(shielded?.after?.metadata.annotations?.['objectset.rio.cattle.io/applied']).toMatch(/^\{ drover/)
+    expect(shielded?.after?.['spec']).toEqual(shielded?.before?.['spec'])
     expect(s.cordoned('agent-2')).toBe(false)
     expect(s.label('agent-2')).toBe(plan.hash)
     // The upgrade itself started at most twice: the Job's own second pod after containerd died under the first.
