@@ -2,35 +2,15 @@
 import { expect } from '@jest/globals'
 import { startChannelServer } from '../../src/cli/channel-server.ts'
 import { NAMESPACE, NEW, OLD } from './cluster.ts'
-import type { Gate, Scenario } from './scenario.ts'
+import { freeDrain, hangInDrain, hangInUpgrade } from './hang.ts'
+import type { Scenario } from './scenario.ts'
 import { shareCluster } from './shared.ts'
-import { deployment, neverDisrupt } from './workloads.ts'
 
 const NEWER = 'v1.36.4+rke2r1'
 const { scenario } = shareCluster({
   // The shortest that is allowed.
   env: { SYSTEM_UPGRADE_PLAN_POLLING_INTERVAL: '61s', DROVER_CHANNEL_AGREEMENT: '1s' },
 })
-
-/** A drain that hangs on a budget; says which node hangs. */
-async function hangInDrain(s: Scenario, spec: object = {}): Promise<string> {
-  await s.workload(deployment(s.id, s.nodes.length), neverDisrupt())
-  await s.until(
-    'the workload is everywhere',
-    async () => (await s.pods()).filter((pod) => pod.status?.phase === 'Running').length === s.nodes.length,
-  )
-  await s.apply({ drain: { force: true }, ...spec })
-  const node = await s.taken()
-  await s.until('the drain hangs', async () => (await s.status(node)).startsWith('Draining'))
-  return node
-}
-
-/** An upgrade that waits in its container; says on which node. */
-async function hangInUpgrade(s: Scenario, gate: Gate, spec: object = {}): Promise<string> {
-  await s.apply({ upgrade: { image: gate.image }, ...spec })
-  await s.until('an upgrade runs', () => gate.entered.length > 0)
-  return gate.entered[0] as string
-}
 
 const remove = (s: Scenario): Promise<string> => s.kubectl('--namespace', NAMESPACE, 'delete', 'plan', s.id)
 
@@ -40,7 +20,7 @@ scenario('deleted-in-drain', 'a Plan deleted in the middle of a drain gives the 
   await s.until('the node is back in service', async () => !(await s.cordoned(node)) && (await s.record(node)).work === undefined)
   expect(s.nodes.map((name) => s.runs(name))).toEqual([0, 0])
   expect(await s.jobs()).toEqual([])
-  await s.kubectl('--namespace', s.id, 'delete', 'pdb', '--all')
+  await freeDrain(s)
   await s.apply({ drain: { force: true } })
   await s.done()
 })
@@ -58,7 +38,7 @@ scenario(
       const [first = ''] = await s.applying()
       return (await s.status(first)).startsWith('Draining') && (first === node || !(await s.cordoned(node)))
     })
-    await s.kubectl('--namespace', s.id, 'delete', 'pdb', '--all')
+    await freeDrain(s)
     await s.done()
     expect((await s.plan()).metadata.uid).toBe(uid)
     expect(s.nodes.map((name) => s.replaced(name))).toEqual([[NEW], [NEW]])

@@ -1,5 +1,6 @@
 /** The sandbox's machines as the nodes of another cluster: their kubelets talk to a real API server. */
 import { execFileSync } from 'node:child_process'
+import { setMaxListeners } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -32,6 +33,7 @@ export const QUICK: Pick<MachineSpec, 'pullMs' | 'restartMs' | 'bootMs'> = { pul
 
 export async function startMachines(options: MachinesOptions): Promise<Machines> {
   const life = new AbortController()
+  setMaxListeners(0, life.signal)
   const logs = new Map<string, string[]>()
   const kubelet = await serveLogs((pod, container) => logs.get(`${fleet.pods.get(pod)?.metadata.uid}/${container}`))
   const fleet: Fleet = createFleet({
