@@ -1,0 +1,453 @@
+import { describe, expect, test } from '@jest/globals'
+import { BINARY, carry, NEW, OLD, podInfo, rke2Machine, run } from './kit.ts'
+import { type Machine, program, sha256 } from './machine.ts'
+
+const content = (machine: Machine, path = BINARY): string | undefined => machine.inodeAt(path)?.data
+const running = (machine: Machine): string | undefined => machine.procs.get(machine.service?.pid ?? 0)?.inode?.data
+const journal = (machine: Machine) =>
+  JSON.parse(content(machine, '/var/lib/drover/journal.json') ?? '{}') as { phase: string; tried: unknown[] }
+
+describe('a good release', () => {
+  test('is put in place, started by systemd and proven, in one run', async () => {
+    const machine = rke2Machine()
+    const next = carry(machine, { version: NEW })
+
+    const { code, result } = await run(machine)
+
+    expect(result).toMatchObject({ result: 'Upgraded', from: OLD, to: NEW, final: true })
+    expect(code).toBe(0)
+    expect(content(machine)).toBe(next)
+    expect(running(machine)).toBe(next)
+    expect(machine.state.ran).toContain('systemctl restart --no-block rke2-agent.service')
+    expect(machine.inodeAt(BINARY)?.attributes).toBe('root 0755 system_u:object_r:container_runtime_exec_t:s0 user.note=kept')
+    expect(content(machine, `${BINARY}.drover-previous`)).toBe(program({ version: OLD }))
+    expect(JSON.parse(content(machine, `${BINARY}.drover-previous.json`) ?? '')).toMatchObject({
+      previous: { version: OLD, sha256: sha256(program({ version: OLD })) },
+      installed: { version: NEW, sha256: sha256(next) },
+    })
+    expect(machine.names('/usr/local/bin')).toEqual(['rke2', 'rke2.drover-previous', 'rke2.drover-previous.json'])
+    expect(machine.service?.starts).toBe(2)
+  })
+
+  test('again: nothing is touched', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    await run(machine)
+    machine.state.steps.length = 0
+
+    const { code, result } = await run(machine)
+
+    expect(result.result).toBe('AlreadyThere')
+    expect(code).toBe(0)
+    expect(machine.state.steps).toEqual([])
+    expect(machine.service?.starts).toBe(2)
+  })
+
+  test('without systemd the service and its children are ended, and whoever supervises it starts it', async () => {
+    const machine = rke2Machine()
+    machine.procs.delete(1)
+    machine.addProcess({ pid: 1, parent: 0, comm: 'init', exe: '/sbin/init', cmdline: '/sbin/init\0', startTicks: 1 })
+    const next = carry(machine, { version: NEW })
+
+    const { result } = await run(machine)
+
+    expect(result.result).toBe('Upgraded')
+    expect(machine.state.steps.filter((name) => name.startsWith('kill'))).toEqual(['kill SIGTERM', 'kill SIGTERM'])
+    expect(running(machine)).toBe(next)
+  })
+
+  test('a service that does not heed SIGTERM is killed', async () => {
+    const machine = rke2Machine()
+    machine.procs.delete(1)
+    machine.addProcess({ pid: 1, parent: 0, comm: 'init', exe: '/sbin/init', cmdline: '/sbin/init\0', startTicks: 1 })
+    machine.file(BINARY, program({ version: OLD, behaviour: 'deaf' }))
+    machine.host.kill(machine.service?.pid ?? 0, 'SIGKILL')
+    machine.advance(10_000)
+    carry(machine, { version: NEW })
+
+    expect((await run(machine)).result.result).toBe('Upgraded')
+    expect(machine.state.steps).toContain('kill SIGKILL')
+  })
+})
+
+describe('the file is new and the old program runs', () => {
+  test('it is restarted: not done until it runs', async () => {
+    const machine = rke2Machine()
+    const next = carry(machine, { version: NEW })
+    machine.file(BINARY, next)
+
+    const { result } = await run(machine)
+
+    expect(result.result).toBe('Upgraded')
+    expect(running(machine)).toBe(next)
+    expect(machine.service?.starts).toBe(2)
+  })
+
+  test('and it does not come up: nothing is known of what was before, so nothing is guessed', async () => {
+    const machine = rke2Machine()
+    machine.file(BINARY, carry(machine, { version: NEW, behaviour: 'crash' }))
+
+    const { code, result } = await run(machine)
+
+    expect(result.result).toBe('NotProven')
+    expect(code).toBe(23)
+  })
+
+  test('a lower version that only waits for a restart is refused', async () => {
+    const machine = rke2Machine()
+    machine.file(BINARY, carry(machine, { version: 'v1.33.3+rke2r1' }))
+
+    expect((await run(machine)).result.result).toBe('Downgrade')
+    expect(machine.service?.starts).toBe(1)
+  })
+})
+
+describe('a bad release is rolled back', () => {
+  test.each(['crash', 'hang', 'flaky'] as const)('%s', async (behaviour) => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW, behaviour })
+
+    const { code, result } = await run(machine)
+
+    expect(result).toMatchObject({ result: 'RolledBack', final: true })
+    expect(result.message).toContain(`${NEW} did not come up`)
+    expect(result.log).toContain(`starting ${NEW}`)
+    expect(code).toBe(20)
+    expect(content(machine)).toBe(program({ version: OLD }))
+    expect(running(machine)).toBe(program({ version: OLD }))
+    expect(machine.names('/usr/local/bin').filter((name) => name.startsWith('.'))).toEqual([])
+    expect(journal(machine)).toMatchObject({ phase: 'failed', tried: [{ reason: 'RolledBack' }] })
+  })
+
+  test('a crash is noticed long before the time is up', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW, behaviour: 'crash' })
+
+    expect((await run(machine)).result.seconds).toBeLessThan(120)
+  })
+
+  test('the same attempt is refused afterwards; a new retry is not', async () => {
+    const machine = rke2Machine()
+    podInfo(machine, 'uid-1', 1, '')
+    carry(machine, { version: NEW, behaviour: 'crash' })
+    await run(machine)
+    const starts = machine.service?.starts
+
+    const again = await run(machine)
+    expect(again.result).toMatchObject({ result: 'AlreadyTried', final: true })
+    expect(again.code).toBe(19)
+    expect(machine.service?.starts).toBe(starts)
+    expect((await run(machine, 'prepare')).result.result).toBe('AlreadyTried')
+
+    podInfo(machine, 'uid-1', 2, '2026-11-21')
+    expect((await run(machine)).result.result).toBe('RolledBack')
+    expect((await run(machine)).result.result).toBe('AlreadyTried')
+    // The Plan as it was in an older snapshot.
+    podInfo(machine, 'uid-1', 1, '')
+    expect((await run(machine)).result.result).toBe('AlreadyTried')
+    expect((await run(machine, 'upgrade', { force: true })).result.result).toBe('RolledBack')
+
+    podInfo(machine, 'uid-1', 1, '')
+    carry(machine, { version: 'v1.33.6+rke2r1' })
+    expect((await run(machine)).result.result).toBe('Upgraded')
+  })
+
+  test("without Drover's mark, the Job is the attempt", async () => {
+    const machine = rke2Machine()
+    const job = (uid: string) =>
+      machine.carried('/run/system-upgrade/pod/labels', `batch.kubernetes.io/controller-uid="${uid}"\njob-name="apply"\n`)
+    job('one')
+    carry(machine, { version: NEW, behaviour: 'crash' })
+    await run(machine)
+
+    expect((await run(machine)).result.result).toBe('AlreadyTried')
+    job('two')
+    expect((await run(machine)).result.result).toBe('RolledBack')
+  })
+
+  test('--no-rollback leaves it', async () => {
+    const machine = rke2Machine()
+    const next = carry(machine, { version: NEW, behaviour: 'hang' })
+
+    expect((await run(machine, 'upgrade', { rollback: false })).result.result).toBe('NotProven')
+    expect(content(machine)).toBe(next)
+  })
+
+  test('the kept file is another one by now: it is not put in place', async () => {
+    const machine = rke2Machine()
+    const next = carry(machine, { version: NEW, behaviour: 'hang' })
+    machine.state.onTime = () => void machine.file(`${BINARY}.drover-previous`, 'something else')
+
+    const { code, result } = await run(machine)
+
+    expect(result.result).toBe('RollbackFailed')
+    expect(code).toBe(21)
+    expect(content(machine)).toBe(next)
+  })
+})
+
+describe('servers', () => {
+  const manifest = (etcd: string, apiserver: string) =>
+    [
+      ['etcd.yaml', `image: index.docker.io/rancher/hardened-etcd:${etcd}-k3s1-build20250612`],
+      ['kube-apiserver.yaml', `image: index.docker.io/rancher/hardened-kubernetes:${apiserver}`],
+    ] as const
+  const server = (version = OLD): Machine => {
+    const machine = rke2Machine('server', version)
+    for (const [name, text] of manifest('v3.5.21', version)) machine.file(`/var/lib/rancher/rke2/agent/pod-manifests/${name}`, text)
+    return machine
+  }
+
+  test('within a minor version they go back', async () => {
+    const machine = server()
+    carry(machine, { version: NEW, behaviour: 'touch' })
+
+    expect((await run(machine)).result.result).toBe('RolledBack')
+  })
+
+  test('a new minor version that did not get as far as its datastore goes back', async () => {
+    const machine = server()
+    carry(machine, { version: 'v1.34.1+rke2r1', behaviour: 'crash' })
+
+    expect((await run(machine)).result.result).toBe('RolledBack')
+  })
+
+  test('a new minor version that did stays, and the way back is said', async () => {
+    const machine = server()
+    machine.file('/var/lib/rancher/rke2/server/db/snapshots/drover-one', '')
+    const next = carry(machine, { version: 'v1.34.1+rke2r1', behaviour: 'touch' })
+
+    const { code, result } = await run(machine)
+
+    expect(result).toMatchObject({ result: 'DatastoreTouched', final: true })
+    expect(code).toBe(22)
+    expect(result.message).toContain(
+      'systemctl stop rke2-server && rke2-killall.sh && mv /usr/local/bin/rke2.drover-previous /usr/local/bin/rke2 && ' +
+        '/usr/local/bin/rke2 server --cluster-reset --cluster-reset-restore-path=/var/lib/rancher/rke2/server/db/snapshots/drover-one',
+    )
+    expect(content(machine)).toBe(next)
+  })
+
+  test('a patch that brings a new minor version of etcd counts as one', async () => {
+    const machine = server()
+    carry(machine, { version: NEW, behaviour: 'hang' })
+    machine.state.onTime = () => {
+      for (const [name, text] of manifest('v3.6.4', NEW)) {
+        const inode = machine.inodeAt(`/var/lib/rancher/rke2/agent/pod-manifests/${name}`)
+        if (inode !== undefined) inode.data = text
+      }
+    }
+
+    expect((await run(machine)).result).toMatchObject({ result: 'DatastoreTouched', message: expect.stringContaining('from v3.5 to v3.6') })
+  })
+
+  test('skip no minor version, unless told; agents may', async () => {
+    const machine = server()
+    carry(machine, { version: 'v1.35.0+rke2r1' })
+    expect(await run(machine)).toMatchObject({ code: 11, result: { result: 'MinorSkipped' } })
+    expect((await run(machine, 'upgrade', { allowSkip: true })).result.result).toBe('Upgraded')
+
+    const agent = rke2Machine('agent')
+    carry(agent, { version: 'v1.35.0+rke2r1' })
+    expect((await run(agent)).result.result).toBe('Upgraded')
+  })
+})
+
+describe('refused before anything changed', () => {
+  const untouched = async (machine: Machine, code: number, reason: string, message: RegExp, options = {}): Promise<void> => {
+    const before = [content(machine), machine.service?.pid, machine.names('/usr/local/bin').join()]
+    const ran = await run(machine, 'upgrade', options)
+    expect(ran.result.result).toBe(reason)
+    expect(ran.result.message).toMatch(message)
+    expect(ran.code).toBe(code)
+    expect([content(machine), machine.service?.pid, machine.names('/usr/local/bin').join()]).toEqual(before)
+    expect(machine.state.steps).toEqual([])
+  }
+
+  test('a lower version', async () => {
+    const machine = rke2Machine('agent', 'v1.33.10+rke2r1')
+    carry(machine, { version: 'v1.33.9+rke2r3' })
+    await untouched(machine, 10, 'Downgrade', /v1\.33\.9\+rke2r3 is lower than v1\.33\.10\+rke2r1/)
+    expect((await run(machine, 'upgrade', { allowDowngrade: true })).result.result).toBe('Upgraded')
+  })
+
+  test('another architecture', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW, architecture: 'arm64' })
+    await untouched(machine, 15, 'WrongArchitecture', /amd64.*arm64/)
+  })
+
+  test('a truncated program', async () => {
+    const machine = rke2Machine()
+    const whole = carry(machine, { version: NEW })
+    machine.carried('/opt/rke2', whole.slice(0, -7))
+    await untouched(machine, 16, 'BadPayload', /truncated or changed/)
+  })
+
+  test('no sums, no program, no ELF header', async () => {
+    const machine = rke2Machine()
+    machine.carried('/opt/SHA256SUMS', '')
+    await untouched(machine, 16, 'BadPayload', /neither rke2 nor k3s/)
+    machine.carried('/opt/rke2', '#!/bin/sh')
+    await untouched(machine, 16, 'BadPayload', /has no sum of rke2/)
+    machine.carried('/opt/SHA256SUMS', `${sha256('#!/bin/sh')}  rke2\n`)
+    await untouched(machine, 16, 'BadPayload', /no ELF header/)
+    machine.carried('/opt/SHA256SUMS', 'rke2')
+    await untouched(machine, 16, 'BadPayload', /no line of sha256sum/)
+  })
+
+  test('another distribution, another version than the Plan says', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    await untouched(machine, 27, 'WrongVersion', /the Plan says v1\.33\.6-rke2r1/, { planVersion: 'v1.33.6-rke2r1' })
+    const other = rke2Machine()
+    carry(other, { version: 'v1.33.5+k3s1' }, 'k3s')
+    await untouched(other, 26, 'WrongDistribution', /runs rke2/)
+  })
+
+  test('no space, for the program or for the images', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.state.free = 33_000_000
+    await untouched(machine, 17, 'NoSpace', /32 MiB free, 33 MiB are needed/)
+  })
+
+  test('a file system that cannot be written', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.state.readOnly = ['/usr']
+    await untouched(machine, 12, 'ReadOnly', /\/usr\/local\/bin cannot be written \(EROFS\)/)
+    machine.file('/usr/sbin/transactional-update', '')
+    await untouched(machine, 12, 'ReadOnly', /transactional-update and reboot/)
+  })
+
+  test('a file of a package', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.file('/usr/bin/rpm', '')
+    machine.file('/usr/bin/dnf', '')
+    machine.state.programs.set('rpm -qf', { code: 0, stdout: 'rke2-common-1.33.4~rke2r1-0.el9\n' })
+    await untouched(machine, 18, 'OwnedByPackage', /dnf install -y rke2-agent-1\.33\.5~rke2r1/)
+    machine.state.programs.set('rpm -qf', { code: 1, stdout: '', stderr: 'error: cannot open Packages database' })
+    await untouched(machine, 18, 'OwnedByPackage', /cannot open Packages database/)
+    machine.state.programs.set('rpm -qf', { code: 1, stdout: `file ${BINARY} is not owned by any package\n` })
+    expect((await run(machine)).result.result).toBe('Upgraded')
+  })
+
+  test('--rpm=replace goes on', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.file('/usr/bin/rpm', '')
+    machine.state.programs.set('rpm -qf', { code: 0, stdout: 'rke2-common-1.33.4~rke2r1-0.el9\n' })
+    expect((await run(machine, 'upgrade', { rpm: 'replace' })).result.result).toBe('Upgraded')
+  })
+
+  test('nothing that would start it again', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    const proc = machine.procs.get(machine.service?.pid ?? 0)
+    if (proc !== undefined) machine.procs.set(proc.pid, { ...proc, cgroup: '0::/user.slice/session-3.scope\n' })
+    await untouched(machine, 25, 'NotSupervised', /no systemd service/)
+  })
+
+  test('nothing running, after a moment of patience', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.procs.delete(machine.service?.pid ?? 0)
+    await untouched(machine, 13, 'NotRunning', /no RKE2 or K3s server or agent runs/)
+  })
+
+  test('a journal that cannot be read', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.file('/var/lib/drover/journal.json', '{"v":2}')
+    await untouched(machine, 1, 'Failed', /journal\.json on the machine cannot be read/)
+  })
+
+  test('another payload at work', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.state.locked = true
+    await untouched(machine, 29, 'Busy', /another payload/)
+  })
+})
+
+test('a second payload waits for the first, and finds its work done', async () => {
+  const machine = rke2Machine()
+  carry(machine, { version: NEW })
+
+  const [first, second] = await Promise.all([run(machine), run(machine)])
+
+  expect([first.result.result, second.result.result].toSorted()).toEqual(['AlreadyThere', 'Upgraded'])
+  expect(machine.service?.starts).toBe(2)
+})
+
+test('stopped from outside while it proves: the next try proves it and is done', async () => {
+  const machine = rke2Machine()
+  const next = carry(machine, { version: NEW })
+  const stop = new AbortController()
+  machine.state.onTime = () => {
+    if (running(machine) === next) stop.abort(new Error('SIGTERM received'))
+  }
+
+  const { code, result } = await run(machine, 'upgrade', {}, stop.signal)
+  expect(result).toMatchObject({ result: 'Interrupted', final: false })
+  expect(code).toBe(30)
+  machine.state.onTime = undefined
+
+  expect((await run(machine)).result).toMatchObject({ result: 'Upgraded', from: OLD })
+  expect(machine.service?.starts).toBe(2)
+})
+
+test('HOME is given to a unit that lacks it, before the restart', async () => {
+  const machine = rke2Machine()
+  const proc = machine.procs.get(machine.service?.pid ?? 0)
+  if (proc !== undefined) machine.procs.set(proc.pid, { ...proc, environ: 'PATH=/usr/bin\0' })
+  machine.file('/usr/local/lib/systemd/system/rke2-agent.env', 'RKE2_X=1', 'root 0640')
+  carry(machine, { version: NEW })
+
+  await run(machine)
+
+  expect(content(machine, '/usr/local/lib/systemd/system/rke2-agent.env')).toBe('RKE2_X=1\nHOME=/root\n')
+  expect(machine.inodeAt('/usr/local/lib/systemd/system/rke2-agent.env')?.attributes).toBe('root 0640')
+})
+
+describe('air gap', () => {
+  const folder = '/var/lib/rancher/rke2/agent/images'
+  const name = 'rke2-images.linux-amd64.tar.zst'
+
+  test('images are in place before the restart, superseded ones go after success', async () => {
+    const machine = rke2Machine()
+    machine.file(`${folder}/${name}`, 'old images')
+    machine.file(`${folder}/mine.tar`, 'other images')
+    carry(machine, { version: NEW }, 'rke2', { [name]: 'new images' })
+
+    expect((await run(machine)).result.result).toBe('Upgraded')
+
+    expect(machine.names(folder)).toEqual(['mine.tar', `rke2-images.linux-amd64.drover-v1.33.5-rke2r1.tar.zst`])
+    const { steps } = machine.state
+    expect(steps.findIndex((step) => step.startsWith(`rename ${folder}`))).toBeLessThan(steps.indexOf('systemctl restart'))
+    expect(steps.indexOf(`remove ${folder}/${name}`)).toBeGreaterThan(steps.indexOf('systemctl restart'))
+
+    carry(machine, { version: 'v1.33.6+rke2r1' }, 'rke2', { [name]: 'newer images' })
+    expect((await run(machine)).result.result).toBe('Upgraded')
+    expect(machine.names(folder)).toEqual(['mine.tar', `rke2-images.linux-amd64.drover-v1.33.6-rke2r1.tar.zst`])
+  })
+
+  test('after a roll back the old ones are there, the new ones not', async () => {
+    const machine = rke2Machine()
+    machine.file(`${folder}/${name}`, 'old images')
+    carry(machine, { version: NEW, behaviour: 'crash' }, 'rke2', { [name]: 'new images' })
+
+    expect((await run(machine)).result.result).toBe('RolledBack')
+    expect(machine.names(folder)).toEqual([name])
+  })
+
+  test('a tarball that is not what was recorded', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW }, 'rke2', { [name]: 'new images' })
+    machine.carried(`/opt/images/${name}`, 'new imag')
+    expect((await run(machine)).result).toMatchObject({ result: 'BadPayload', message: expect.stringContaining('images/') })
+    expect(machine.service?.starts).toBe(1)
+  })
+})
