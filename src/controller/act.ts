@@ -1,12 +1,13 @@
 /** Carries out the steps of a decision. Each write carries its precondition; a failure ends only its step, which is tried again after a backoff. */
 import { ANNOTATION_MEMORY, ANNOTATION_RECORD, FIELD_MANAGER, LABEL_IN_FLIGHT, PLAN_PATH_PREFIX } from '../api/names.ts'
+import type { PlanStatus } from '../api/plan.ts'
 import { hold } from '../api/reasons.ts'
 import { formatMemory } from '../api/memory.ts'
 import { formatRecord } from '../api/record.ts'
 import { DroverError, messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
-import { ApiError, isConflict, isNotFound } from '../kube/client/api-error.ts'
+import { ApiError, isConflict, isForbidden, isNotFound } from '../kube/client/api-error.ts'
 import { type Backoff, createBackoff } from '../kube/client/backoff.ts'
 import type { Client } from '../kube/client/client.ts'
 import type { EventRecorder } from '../kube/client/events.ts'
@@ -57,10 +58,12 @@ export interface ActOptions {
   readonly metrics: Metrics
   readonly confirm: Confirm
   readonly leading: () => boolean
+  /** Called when the API server did not keep all that was written to a Plan's status. */
+  readonly pruned: () => void
   readonly ended: () => void
 }
 
-export function createAct({ process, client, caches, memory, events, metrics, confirm, leading, ended }: ActOptions): Act {
+export function createAct({ process, client, caches, memory, events, metrics, confirm, leading, pruned, ended }: ActOptions): Act {
   const { clock, log, random } = process
   const busy = new Set<string>()
   const repeats = new Map<string, { readonly signature: string; readonly count: number; readonly at: number }>()
@@ -96,7 +99,11 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     const path = `${PLAN_PATH_PREFIX}/namespaces/${plan.namespace}/plans/${plan.name}/status`
     const patch = { metadata: { uid: plan.uid, resourceVersion: action.resourceVersion }, status }
     const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
-    await keep(caches.plans, () => client.mergePatch(path, patch, options))
+    await keep(caches.plans, async () => {
+      const answer = await client.mergePatch<JsonObject & { status?: Partial<PlanStatus> }>(path, patch, options)
+      if (status.observedGeneration !== undefined && answer.status?.observedGeneration === undefined) pruned()
+      return answer
+    })
     if (claimed.length === 0) return
     const { holds, read } = await confirm.claims(key, hash, claimed)
     for (const [index, node] of claimed.entries()) {
@@ -163,7 +170,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
       if (error.status === 404 || error.status === 409) return metrics.evicted('gone')
-      memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false })
+      memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false, forbidden: isForbidden(error) })
       metrics.evicted(error.status === 429 ? 'blocked' : 'error')
     } finally {
       for (const node of memory.drains.keys()) memory.expired.add(`drain ${node}`)
@@ -207,7 +214,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
           await ignoringGone(() => client.delete(podPath(pod), { uid: pod.uid, timeoutMs: WRITE_TIMEOUT_MS, ...grace }))
         } catch (error) {
           // The drain tells of it as of a refused eviction.
-          if (isRefusal(error)) memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false })
+          if (isRefusal(error))
+            memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false, forbidden: isForbidden(error) })
           throw error
         }
         // Gone at once, now or before.
@@ -276,7 +284,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       if (isRefusal(error) && current !== undefined)
         memory.setbacks.set(step.about, {
           ...subjectOf(step, current, caches),
-          hold: hold('Refused', `the API server refuses what has to be written: ${error.message}`),
+          hold: hold('Refused', `the API server refuses what has to be done: ${error.message}`),
           at: clock.mono(),
         })
       const before = backoffs.get(step.about)

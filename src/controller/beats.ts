@@ -11,6 +11,7 @@ interface Seen {
   readAt: number
   advancedAt: number | undefined
   after: number | undefined
+  refused: string | undefined
 }
 
 export interface Beats {
@@ -18,6 +19,8 @@ export interface Beats {
   sawNode(name: string, text: string, mono: number): void
   /** A quorum read of the node's Lease that began and ended at these monotonic times. */
   sawLease(name: string, text: string, beganAt: number, endedAt: number): void
+  /** The API server refuses to show the node's Lease; stands until it does. */
+  refused(name: string, message: string): void
   forget(name: string): void
   readonly all: ReadonlyMap<string, Beat>
 }
@@ -26,7 +29,8 @@ export function createBeats(): Beats {
   const seen = new Map<string, Seen>()
   const entryOf = (name: string): Seen => {
     let entry = seen.get(name)
-    if (entry === undefined) seen.set(name, (entry = { node: '', lease: '', readAt: 0, advancedAt: undefined, after: undefined }))
+    if (entry === undefined)
+      seen.set(name, (entry = { node: '', lease: '', readAt: 0, advancedAt: undefined, after: undefined, refused: undefined }))
     return entry
   }
   return {
@@ -41,6 +45,7 @@ export function createBeats(): Beats {
     sawLease(name, text, beganAt, endedAt) {
       if (text === '') return
       const entry = entryOf(name)
+      entry.refused = undefined
       // Quorum reads come in order, so another text is a younger one, even when the machine's clock was set back.
       if (entry.lease !== '' && text !== entry.lease) {
         entry.advancedAt = endedAt
@@ -49,6 +54,9 @@ export function createBeats(): Beats {
       }
       entry.lease = text
       entry.readAt = beganAt
+    },
+    refused(name, message) {
+      entryOf(name).refused = message
     },
     forget: (name) => void seen.delete(name),
   }

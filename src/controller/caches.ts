@@ -3,6 +3,7 @@ import { LABEL_CONTROLLER, LABEL_PLAN, LABEL_ROLE, PLAN_PATH_PREFIX } from '../a
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
+import { isForbidden } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { runReflector } from '../kube/client/reflector.ts'
 import { type Cache, createStore, type Store } from '../kube/client/store.ts'
@@ -20,12 +21,16 @@ export interface Caches {
   readonly beats: Beats
   /** All kinds have been listed once. */
   synced(): boolean
+  /** What the API server has answered for a while where it refuses to let us list or watch; undefined = it does not. */
+  refusal(): string | undefined
   /** Begins to watch the metadata of Secrets; does nothing when it already does. `changed` is called with a Secret's name. */
   watchSecrets(changed: (name: string) => void): void
   /** Ends when the signal does. */
   readonly done: Promise<void>
 }
 
+/** An API server that starts refuses all until it has read its own roles. */
+const REFUSED_MS = 5_000
 const metadataOnly = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1`
 /** A real API server ends a watch that asks for lists without a word. */
 const METADATA_ONLY = { accept: metadataOnly('PartialObjectMetadataList'), watchAccept: metadataOnly('PartialObjectMetadata') }
@@ -42,6 +47,7 @@ export function createCaches(
   const { clock, log } = process
   const beats = createBeats()
   const running: Promise<void>[] = []
+  const refusals = new Map<string, { readonly since: number; readonly message: string }>()
   const watch = <T>(
     resource: string,
     path: string,
@@ -53,6 +59,12 @@ export function createCaches(
     const onError = (error: unknown) => {
       metrics.watchRestarted(resource)
       log.debug('watch failed, resuming', { resource, error })
+      if (!isForbidden(error)) return
+      refusals.set(resource, { since: refusals.get(resource)?.since ?? clock.mono(), message: error.message })
+      changed()
+    }
+    const onWatch = () => {
+      if (refusals.delete(resource)) changed()
     }
     running.push(
       runReflector({
@@ -62,6 +74,7 @@ export function createCaches(
         store,
         signal,
         onError,
+        onWatch,
         ...(more.query === undefined ? {} : { query: more.query }),
         ...(more.accept === undefined ? {} : { accept: more.accept }),
         ...(more.watchAccept === undefined ? {} : { watchAccept: more.watchAccept }),
@@ -100,6 +113,10 @@ export function createCaches(
     namespaces,
     beats,
     synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced),
+    refusal() {
+      const now = clock.mono()
+      return [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)?.message
+    },
     watchSecrets(secretChanged) {
       if (secrets !== undefined) return
       secrets = watch('secrets', namespaced('/api/v1', 'secrets'), secretMetadata, METADATA_ONLY)

@@ -71,8 +71,9 @@ export function createGather(
   async function resolveChannel(url: string, latestVersion: string): Promise<string> {
     try {
       clusterID ??= await client
-        .get<{ metadata?: { uid?: string } }>('/api/v1/namespaces/kube-system')
-        .then((namespace) => namespace.metadata?.uid ?? '')
+        // A list: to get any namespace by its name would be a permission of its own.
+        .list<{ metadata?: { uid?: string } }>('/api/v1/namespaces', { query: { fieldSelector: 'metadata.name=kube-system' } })
+        .then(({ items }) => items[0]?.metadata?.uid ?? '')
     } catch (error) {
       log.debug('cluster id not known, asking the channel without it', { error })
     }
@@ -158,6 +159,7 @@ export function createGather(
           client.get<{ spec?: { renewTime?: string } }>(`/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${need.node}`),
         )
         if (seen.ok) caches.beats.sawLease(need.node, seen.value.spec?.renewTime ?? '', seen.at, clock.mono())
+        else if (seen.refused === true) caches.beats.refused(need.node, seen.error)
         return seen.ok
       }
       case 'channel': {
@@ -202,6 +204,7 @@ export function createGather(
         jobs: caches.jobs.list(),
         pods: caches.pods.list(),
         namespaceHold: heldNamespace(caches.namespaces.get(settings.namespace)?.hold),
+        refusal: caches.refusal(),
         observed: { ...memory, beats: caches.beats.all },
         since: memory.since,
         confirmed: memory.confirmed,

@@ -3,29 +3,38 @@ import { planCRD } from '../api/crd.ts'
 import { messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
-import { ApiError, isNotFound } from '../kube/client/api-error.ts'
+import { isConflict, isForbidden, isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 
 const PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 const RETRY_MS = 5_000
 const ESTABLISH_POLL_MS = 500
 
-/** Returns when the CRD is served as we need it. Retries until then: an API server that is down at start is normal. */
+/**
+ * Returns when the CRD is served as we need it. Retries until then: an API server that is down at start is normal. Where we may not look at
+ * CRDs or write them it returns, too: nothing that decides depends on ours, and with SUC's the Plan's status only says less.
+ */
 export async function installCRDs(process: Process, client: Client, signal: AbortSignal): Promise<void> {
   const crd = planCRD as unknown as JsonObject & { metadata: { name: string }; spec: JsonObject }
   const path = `${PATH}/${crd.metadata.name}`
   while (!signal.aborted) {
     try {
       const current = await client.get<JsonObject>(path, { signal }).catch((error: unknown) => {
-        if (error instanceof ApiError && isNotFound(error)) return undefined
+        if (isNotFound(error)) return undefined
         throw error
       })
       if (current === undefined) await client.create(PATH, crd, { signal })
-      else if (!covers(current['spec'], crd.spec)) await client.mergePatch(path, { spec: crd.spec }, { signal, fieldManager: 'drover' })
-      else if (established(current)) return
+      else if (!covers(current['spec'], crd.spec)) {
+        process.log.info('the CRD is not ours, bringing it up to date', { crd: crd.metadata.name })
+        // Not over what a second replica does at the same time.
+        const { resourceVersion } = current['metadata'] as { resourceVersion: string }
+        await client.mergePatch(path, { metadata: { resourceVersion }, spec: crd.spec }, { signal, fieldManager: 'drover' })
+      } else if (established(current)) return
       await process.clock.sleep(ESTABLISH_POLL_MS, signal)
     } catch (error) {
       if (signal.aborted) return
+      if (isConflict(error)) continue
+      if (isForbidden(error)) return process.log.warn('CRD cannot be kept up to date, going on without', { error: messageOf(error) })
       process.log.warn('CRD cannot be installed yet, trying again', { error: messageOf(error), waitMs: RETRY_MS })
       await process.clock.sleep(RETRY_MS, signal).catch(() => undefined)
     }

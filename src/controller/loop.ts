@@ -7,6 +7,7 @@ import type { EventRecorder } from '../kube/client/events.ts'
 import type { Queue } from '../kube/client/queue.ts'
 import type { Health } from '../observability/health.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import { tellBlindness } from '../rollout/blind.ts'
 import { decide } from '../rollout/decide.ts'
 import type { Decision } from '../rollout/world.ts'
 import { createAct } from './act.ts'
@@ -34,6 +35,8 @@ export interface LoopOptions {
   readonly metrics: Metrics
   readonly health: Health
   readonly leading: () => boolean
+  /** Called when the API server did not keep all that was written to a Plan's status. */
+  readonly pruned: () => void
   readonly signal: AbortSignal
 }
 
@@ -48,6 +51,7 @@ export async function runLoop({
   metrics,
   health,
   leading,
+  pruned,
   signal,
 }: LoopOptions): Promise<void> {
   const { clock, log } = process
@@ -55,7 +59,7 @@ export async function runLoop({
   const wake = () => queue.add(PASS)
   const gather = createGather(process, client, settings, caches, memory, metrics, wake)
   const confirm = createConfirm(client, gather.world)
-  const act = createAct({ process, client, caches, memory, events, metrics, confirm, leading, ended: wake })
+  const act = createAct({ process, client, caches, memory, events, metrics, confirm, leading, pruned, ended: wake })
   const tally = createTally(metrics, clock)
   let passes = 0
   wake()
@@ -66,6 +70,7 @@ export async function runLoop({
     try {
       health.beat()
       if (caches.synced() && !stale()) pass()
+      else if (caches.plans.synced) act.start(tellBlindness(gather.world()), ++passes)
       metrics.reconciled('success', (clock.mono() - began) / 1000)
     } catch (error) {
       metrics.reconciled('error', (clock.mono() - began) / 1000)

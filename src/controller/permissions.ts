@@ -21,7 +21,8 @@ export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'd
 const NODE_LEASES = 'kube-node-lease'
 
 /**
- * All that the controller may ask of the API server.
+ * All that the controller may ask of the API server, beyond what every account may: Kubernetes lets each ask for its own permissions
+ * (ClusterRole `system:basic-user`).
  * @param own its namespace, that of the Plans it acts on
  * @param lease the name of its Lease
  */
@@ -30,15 +31,15 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
     {
       group: 'upgrade.cattle.io',
       resource: 'plans',
-      verbs: ['get', 'list', 'watch'],
+      verbs: ['list', 'watch'],
       why: 'reading Plans; slots are counted over all namespaces',
     },
     {
       group: 'upgrade.cattle.io',
       resource: 'plans',
-      verbs: ['patch'],
+      verbs: ['get', 'patch'],
       namespace: own,
-      why: "remembering a rollout in the Plan's annotation",
+      why: "remembering a rollout in the Plan's annotation, and looking at the Plan again before a server is started",
     },
     {
       group: 'upgrade.cattle.io',
@@ -93,7 +94,6 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
       names: ['plans.upgrade.cattle.io'],
       why: 'keeping the CRD up to date at start',
     },
-    { group: 'authorization.k8s.io', resource: 'selfsubjectaccessreviews', verbs: ['create'], why: 'checking these permissions at start' },
   ]
 }
 

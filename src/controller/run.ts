@@ -22,6 +22,8 @@ export interface RunOptions {
 
 const HEALTH_DEADLINE_MS = 120_000
 const LEASE_RETRY_MS = 5_000
+/** Whoever puts another CRD over ours again and again is answered no faster. */
+const MEND_MS = 60_000
 const SYNC_POLL_MS = 50
 
 export const newHealth = (process: Process): Health => createHealth(() => process.clock.mono(), HEALTH_DEADLINE_MS, ['caches'])
@@ -37,11 +39,13 @@ export async function runController(process: Process, settings: Settings, signal
   metrics.queue('rollout', () => queue.metrics())
   const events = createEventRecorder({ process, client, component: settings.name })
   let waiting = true
+  let mended = Number.NEGATIVE_INFINITY
   void beatWhileWaiting()
   announce('Starting', 'Drover starts')
+  // Before all that may have to wait for a permission.
+  if (settings.selfCheck) void checkSelf()
   await installCRDs(process, client, signal)
   if (signal.aborted) return
-  if (settings.selfCheck) void checkSelf()
   while (!signal.aborted) {
     try {
       await runLease({
@@ -66,7 +70,7 @@ export async function runController(process: Process, settings: Settings, signal
           const caches = createCaches(process, client, settings, metrics, leadSignal, () => queue.add(PASS))
           void announceSync(caches, leadSignal)
           try {
-            await runLoop({ process, client, settings, caches, queue, events, metrics, health, leading, signal: leadSignal })
+            await runLoop({ process, client, settings, caches, queue, events, metrics, health, leading, pruned, signal: leadSignal })
           } finally {
             waiting = true
             metrics.leads(settings.name, false)
@@ -88,6 +92,14 @@ export async function runController(process: Process, settings: Settings, signal
   function announce(reason: string, message: string): void {
     if (settings.nodeName === undefined) return
     events.record({ on: { apiVersion: 'v1', kind: 'Node', name: settings.nodeName }, type: 'Normal', reason, message })
+  }
+
+  /** SUC brings its own CRD when it starts, and so does every upgrade of Rancher's chart. */
+  function pruned(): void {
+    if (clock.mono() - mended < MEND_MS) return
+    mended = clock.mono()
+    log.warn('the API server dropped fields of a status: somebody put another CRD over ours')
+    void installCRDs(process, client, signal)
   }
 
   async function announceSync(caches: Caches, leadSignal: AbortSignal): Promise<void> {

@@ -287,6 +287,12 @@ export function beatSince(node: NodeView, pass: Pass, since: number): boolean {
   return false
 }
 
+/** Why no heartbeat will be seen, if somebody has to grant a permission first. */
+export function beatRefused(node: NodeView, pass: Pass): Hold[] {
+  const refused = pass.world.observed.beats.get(node.name)?.refused
+  return refused === undefined ? [] : [hold('Refused', `the node's heartbeat cannot be read: ${refused}`)]
+}
+
 /** Fails the node with the tail of the last pod's log, which is asked for first. False = still being fetched. */
 function withLog(
   started: Started,
@@ -305,7 +311,14 @@ function withLog(
       report(started, pass, 'Verifying', hold('Verifying', `reading the log of pod ${last.name}`))
       return false
     }
-    fail(pass, node, work, { reason, message, ...(log.ok ? { log: log.value } : {}) }, failing(started, pass, intact))
+    const unread = !log.ok && log.refused === true ? `; its log cannot be read: ${log.error}` : ''
+    fail(
+      pass,
+      node,
+      work,
+      { reason, message: `${message}${unread}`, ...(log.ok ? { log: log.value } : {}) },
+      failing(started, pass, intact),
+    )
     return true
   }
   fail(pass, node, work, { reason, message }, failing(started, pass, intact))
@@ -317,5 +330,5 @@ function failing({ job, plan }: Started, pass: Pass, intact: boolean) {
 }
 
 function report({ node, work }: Started, pass: Pass, phase: Phase, ...holds: Hold[]): void {
-  pass.node(work.plan, node.name, phase, ...holds)
+  pass.node(work.plan, node.name, phase, ...(holds.length === 0 ? [] : beatRefused(node, pass)), ...holds)
 }

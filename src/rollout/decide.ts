@@ -134,7 +134,7 @@ function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<strin
   return admission.pulls
 }
 
-/** Writes the rollout memory where it should read otherwise; before the first claim it notes whom we found in `applying` (design §4.9). */
+/** Writes the rollout memory where it should read otherwise; true = the status has to wait for it. Before the first claim it notes whom we found in `applying` (design §4.9). */
 function remember(state: PlanState, slots: Slots, context: Context, pass: Pass): boolean {
   if (state.memoryError !== undefined) return false
   const base = state.newMemory ?? state.memory
@@ -147,10 +147,10 @@ function remember(state: PlanState, slots: Slots, context: Context, pass: Pass):
   })
   if (state.newMemory === undefined && state.memory.adopt !== undefined && still.length === adopt.length) return false
   const next = state.memory.adopt === undefined ? [...adopt] : still
-  pass.step(`plan ${state.key}`, [
-    { do: 'annotatePlan', plan: state.ref, resourceVersion: state.resourceVersion, memory: { ...base, adopt: next } },
-  ])
-  return true
+  const about = `memory ${state.key}`
+  pass.step(about, [{ do: 'annotatePlan', plan: state.ref, resourceVersion: state.resourceVersion, memory: { ...base, adopt: next } }])
+  // Both write the Plan, so one waits for the other; but a refusal has to be told in the status.
+  return !context.world.observed.setbacks.has(about)
 }
 
 /** Hostnames of nodes on which another controller's Job of this Plan is active: adopted with any Plan (design §4.9). */

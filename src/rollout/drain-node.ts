@@ -45,12 +45,10 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   const say = (...holds: Hold[]) => pass.node(state.key, node.name, since === undefined ? 'Pending' : 'Draining', ...holds)
   if (stale || !view.ok) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: stale ? 0 : VIEW_POLL_MS })
-    say(
-      hold(
-        'Draining',
-        view?.ok === false ? `the pods of node ${node.name} cannot be listed: ${view.error}` : `reading the pods of node ${node.name}`,
-      ),
-    )
+    if (view?.ok === false) {
+      const reason = view.refused === true ? 'Refused' : 'Draining'
+      say(hold(reason, `what runs on node ${node.name} cannot be read: ${view.error}`))
+    } else say(hold('Draining', `reading the pods of node ${node.name}`))
     return { possible: false, done: false }
   }
   const { pods, daemonSets } = view.value
@@ -113,8 +111,10 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     if (refused !== undefined || entry !== undefined) {
       const budget = entry?.budgets[0]?.metadata
       const retryAt = refused === undefined ? undefined : refused.at + (entry === undefined ? EVICTION_RETRY_MS : EVICTION_BLOCKED_RETRY_MS)
+      const forbidden = refused?.forbidden === true
+      const why = (forbidden ? undefined : entry?.message) ?? `pod ${podName(pod)} cannot be evicted: ${refused?.message}`
       waits.push(
-        hold('DrainBlocked', `node ${node.name}: ${entry?.message ?? `pod ${podName(pod)} cannot be evicted: ${refused?.message}`}`, {
+        hold(forbidden ? 'Refused' : 'DrainBlocked', `node ${node.name}: ${why}`, {
           ...(budget === undefined ? {} : { blockedBy: `PodDisruptionBudget/${budget.namespace ?? ''}/${budget.name ?? ''}` }),
           ...(retryAt === undefined ? {} : { retryAt: now.wall + retryAt - now.mono }),
         }),

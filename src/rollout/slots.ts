@@ -3,7 +3,7 @@ import { ANNOTATION_RETRY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN, LABEL_VERSI
 import { type Hold, hold } from '../api/reasons.ts'
 import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
-import { beatSince, driveStarted, isStarted } from './after-start.ts'
+import { beatRefused, beatSince, driveStarted, isStarted } from './after-start.ts'
 import { driveTaken, enter, newWork, startHolds } from './before-start.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
@@ -191,6 +191,7 @@ function recover(state: PlanState, node: NodeView, pass: Pass): void {
       state.key,
       node.name,
       'Verifying',
+      ...beatRefused(node, pass),
       hold('Verifying', 'the node is at the target after all; waiting for a fresh heartbeat'),
     )
   }

@@ -59,20 +59,38 @@ export function unreadableStatus(
   kstatus: boolean,
   now: Moment,
 ): Partial<PlanStatus> | undefined {
-  const not = (type: string, status: 'True' | 'False', reason: string, message: string): Wanted => ({ type, status, reason, message })
-  const wanted = [
-    not('Validated', 'False', 'Error', view.error),
-    not('Complete', 'False', 'NotReady', 'Plan is not valid and resolved'),
-    ...(kstatus
-      ? [
-          not('Ready', 'False', 'PlanUnreadable', view.error),
-          not('Reconciling', 'False', 'PlanUnreadable', ''),
-          not('Stalled', 'True', 'PlanUnreadable', view.error),
-        ]
-      : []),
-  ]
+  const not = (type: string, reason: string, message: string): Wanted => ({ type, status: 'False', reason, message })
+  const told = changed(view.conditions, now, [
+    not('Validated', 'Error', view.error),
+    not('Complete', 'NotReady', 'Plan is not valid and resolved'),
+    ...(kstatus ? stuck('PlanUnreadable', view.error) : []),
+  ])
+  return told === undefined ? undefined : { ...told, observedGeneration: view.generation }
+}
+
+/** Conditions of an incomplete Plan while what has to be looked at cannot be read; undefined = they say so already. */
+export function blindStatus(
+  conditions: readonly PlanCondition[],
+  refusal: string,
+  kstatus: boolean,
+  now: Moment,
+): Partial<PlanStatus> | undefined {
+  return changed(conditions, now, [
+    { type: 'Complete', status: 'False', reason: 'Refused', message: refusal },
+    ...(kstatus ? stuck('Refused', refusal) : []),
+  ])
+}
+
+const stuck = (reason: string, message: string): Wanted[] => [
+  { type: 'Ready', status: 'False', reason, message },
+  { type: 'Reconciling', status: 'False', reason, message: '' },
+  { type: 'Stalled', status: 'True', reason, message },
+]
+
+/** The conditions with those wanted in them; undefined = they are there already. */
+function changed(old: readonly PlanCondition[], now: Moment, wanted: readonly Wanted[]): Partial<PlanStatus> | undefined {
   const says = (condition: Wanted) =>
-    view.conditions.some(
+    old.some(
       (c) =>
         c.type === condition.type &&
         c.status === condition.status &&
@@ -80,11 +98,8 @@ export function unreadableStatus(
         (c.message ?? '') === condition.message,
     )
   if (wanted.every(says)) return undefined
-  const kept = view.conditions.filter((condition) => !wanted.some((other) => other.type === condition.type))
-  return {
-    conditions: [...kept, ...wanted.map((condition) => dated(condition, view.conditions, now))],
-    observedGeneration: view.generation,
-  }
+  const kept = old.filter((condition) => !wanted.some((other) => other.type === condition.type))
+  return { conditions: [...kept, ...wanted.map((condition) => dated(condition, old, now))] }
 }
 
 /** What other programs act on. The rest (messages, counts, nodes) is a mirror and may wait a little. */

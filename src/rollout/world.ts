@@ -136,6 +136,8 @@ export interface Beat {
   readonly advancedAt: number | undefined
   /** The last heartbeat certainly happened after this monotonic time; undefined = nothing is known. */
   readonly after: number | undefined
+  /** Why the node's Lease cannot be read: the API server refuses it. */
+  readonly refused?: string | undefined
 }
 
 /** The answer to the last eviction of a pod. */
@@ -144,6 +146,8 @@ export interface Evicted {
   /** True: taken; the pod is on its way. False: refused, and why. */
   readonly sent: boolean
   readonly message: string
+  /** The permission is missing: no budget is in the way. */
+  readonly forbidden?: boolean
 }
 
 /** What only the carrying out of steps shows: the API server refused one, or a claim was withdrawn. Told of the node, or of the Plan. */
@@ -181,6 +185,8 @@ export interface World {
   readonly pods: readonly PodView[]
   /** Value of drover.io/hold on the namespace of the Plans. */
   readonly namespaceHold: string | undefined
+  /** The API server's words where it does not let us list or watch what is decided upon. */
+  readonly refusal?: string | undefined
   readonly observed: Observed
   /** Since when a fact that decide asserts (Decision.facts) has been asserted without a break. */
   readonly since: ReadonlyMap<string, Moment>

@@ -63,7 +63,7 @@ test('an answer without a verdict counts as missing; no answer is an error', asy
   const [one] = neededPermissions('ns', 'lease')
 
   expect(await missingPermissions(clientOf(() => ({ status: 201, body: {} })).client, one === undefined ? [] : [one], signal)).toHaveLength(
-    3,
+    2,
   )
   await expect(
     missingPermissions(

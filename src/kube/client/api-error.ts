@@ -45,6 +45,8 @@ export function isObject(value: unknown): value is JsonObject {
 
 const hasStatus = (error: unknown, status: number): error is ApiError => error instanceof ApiError && error.status === status
 
+/** RBAC, or another authorizer, does not allow it; the message names the permission. Admission may answer so, too. */
+export const isForbidden = (error: unknown): error is ApiError => hasStatus(error, 403)
 export const isNotFound = (error: unknown): error is ApiError => hasStatus(error, 404)
 /** 409 because somebody else changed or owns the object; not because it exists. */
 export const isConflict = (error: unknown): error is ApiError => hasStatus(error, 409) && error.reason !== 'AlreadyExists'

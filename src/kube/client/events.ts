@@ -1,7 +1,7 @@
 import { formatTime } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Process } from '../../base/process.ts'
-import { isNotFound } from './api-error.ts'
+import { isForbidden, isNotFound } from './api-error.ts'
 import type { Client } from './client.ts'
 import { createTokenBucket, type TokenBucket } from './token-bucket.ts'
 
@@ -138,7 +138,9 @@ export function createEventRecorder({ process, client, component }: EventRecorde
         await write(draft)
       } catch (error) {
         counters.failed += 1
-        log.debug('Event could not be written', { reason: draft.reason, error: messageOf(error) })
+        const fields = { reason: draft.reason, error: messageOf(error) }
+        if (isForbidden(error)) log.warn('Event could not be written', fields)
+        else log.debug('Event could not be written', fields)
       }
     }
     working = undefined

@@ -44,6 +44,8 @@ export interface ReflectorOptions<T> {
   readonly store: Store<T>
   readonly signal: AbortSignal
   readonly onError?: (error: unknown, failure: ReflectorFailure) => void
+  /** Called whenever the API server has accepted a watch. */
+  readonly onWatch?: () => void
   /** Counted up as things happen; made with `reflectorCounters`. */
   readonly counters?: ReflectorCounters
 }
@@ -184,6 +186,7 @@ async function watch<T>(options: ReflectorOptions<T>, counters: ReflectorCounter
       ...(accept === undefined ? {} : { accept }),
     })
     position.lastLine = clock.mono()
+    options.onWatch?.()
     for await (const line of events) {
       position.lastLine = clock.mono()
       handle(line, path, store, position, counters)

@@ -21,6 +21,8 @@ export function etcdQuorumSeen(state: PlanState, node: NodeView, context: Contex
   const found = quorum(state, node, context, beats)
   if (found === undefined || etcdQuorum(state, node, context) !== undefined) return found
   const silent = context.cluster.etcdMembers.filter((member) => member.name !== node.name && !beats(member)).map((member) => member.name)
+  const refused = silent.map((name) => observed.beats.get(name)?.refused).find((text) => text !== undefined)
+  if (refused !== undefined) return hold('Refused', `heartbeats of etcd members cannot be read: ${refused}`)
   return hold(
     'HeartbeatMissing',
     `etcd member${silent.length === 1 ? '' : 's'} ${silent.join(', ')}: no heartbeat seen to advance in the last minute, and without ${silent.length === 1 ? 'it' : 'them'} too few would remain`,

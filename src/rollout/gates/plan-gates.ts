@@ -6,6 +6,10 @@ import { isInside, nextOpening, parseWindow } from '../window.ts'
 import type { JobView } from '../world.ts'
 import type { Context, PlanGate } from './gate.ts'
 
+/** What is seen may be old, and stays so until somebody grants the permission. */
+const readable: PlanGate = (_state, { world }) =>
+  world.refusal === undefined ? undefined : hold('Refused', `the API server refuses to be read: ${world.refusal}`)
+
 const memoryReadable: PlanGate = ({ memoryError }) =>
   memoryError === undefined
     ? undefined
@@ -132,6 +136,7 @@ function isAdopted(job: JobView, state: PlanState, cluster: Context['cluster']):
 const reasonGiven = (value: string) => (value === '' || value === 'true' ? '' : ` (${value})`)
 
 export const PLAN_GATES: readonly PlanGate[] = [
+  readable,
   memoryReadable,
   valid,
   resolved,

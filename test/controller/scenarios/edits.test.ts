@@ -154,6 +154,8 @@ describe('other fields', () => {
     await s.begin()
     await s.apply(agents())
     await s.until('all is done', () => s.complete('agents'))
+    // The last Job gets its TTL.
+    await s.wait(MINUTE)
     const before = s.sandbox.clock.mono()
     await s.patchPlan('agents', { upgrade: { image: 'rancher/rke2-upgrade', envs: [{ name: 'A', value: 'b' }] }, concurrency: 3 })
     await s.wait(30 * MINUTE)
