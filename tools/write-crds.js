@@ -8,9 +8,12 @@ import { stringify } from 'yaml'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-const bundle = await build({ entryPoints: [join(root, 'src/api/crd.ts')], bundle: true, write: false, format: 'esm', platform: 'node' })
-const { planCRD } = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].contents).toString('base64')}`)
+const stdin = { contents: "export * from './crd.ts'; export * from './crd-policy.ts'", resolveDir: join(root, 'src/api') }
+const bundle = await build({ stdin, bundle: true, write: false, format: 'esm', platform: 'node' })
+const { planCRD, policyCRD } = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].contents).toString('base64')}`)
 
-const file = join(root, 'crds', `${planCRD.spec.group}_${planCRD.spec.names.plural}.yaml`)
-writeFileSync(file, stringify(planCRD, { aliasDuplicateObjects: false, lineWidth: 0 }))
-console.log(file)
+for (const crd of [planCRD, policyCRD]) {
+  const file = join(root, 'crds', `${crd.spec.group}_${crd.spec.names.plural}.yaml`)
+  writeFileSync(file, stringify(crd, { aliasDuplicateObjects: false, lineWidth: 0 }))
+  console.log(file)
+}

@@ -21,7 +21,7 @@ const budget = object('How many nodes may be unavailable at once.', {
       {
         topologyKey: text('The node label. Nodes without it are a domain of their own.'),
         maxUnavailable: share('As above, within each domain.'),
-        domains: choice('Sequential: one domain after the other, in the order of their names. Any by default.', 'Any', 'Sequential'),
+        domains: choice('Sequential: only one domain at a time has nodes in flight. Any by default.', 'Any', 'Sequential'),
       },
       { required: ['topologyKey'] },
     ),

@@ -8,6 +8,8 @@ const memory = z.looseObject({
   v: z.literal(1),
   /** Hostnames found in `status.applying` before our first claim: SUC's, to be finished rather than withdrawn (design §4.9). */
   adopt: z.array(z.string()).optional(),
+  /** The RolloutPolicy under which this hash is rolled out; should it disappear, the Plan waits. */
+  policy: z.looseObject({ name: z.string(), uid: z.string(), hash: z.string() }).optional(),
   /** What the channel said: the version in force, and one that waits for agreement. Times are milliseconds since the epoch. */
   channel: z
     .looseObject({

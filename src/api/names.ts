@@ -3,6 +3,8 @@
 export const PLAN_API_VERSION = 'upgrade.cattle.io/v1'
 export const PLAN_PATH_PREFIX = '/apis/upgrade.cattle.io/v1'
 
+export const POLICY_PATH_PREFIX = '/apis/drover.io/v1alpha1'
+
 export const LABEL_HOSTNAME = 'kubernetes.io/hostname'
 export const LABEL_OS = 'kubernetes.io/os'
 /** On Jobs and pods: the controller's name. Pods that carry it are spared by every drain. */
@@ -32,6 +34,8 @@ export const LABEL_ROLE = 'drover.io/role'
 export const LABEL_OUR_NODE = 'drover.io/node'
 export const LABEL_OUR_PLAN = 'drover.io/plan'
 
+/** Written by people only; on a Plan, `none`: it goes on without the RolloutPolicy that was in force and is gone. */
+export const ANNOTATION_POLICY = 'drover.io/policy'
 /** Written by people only; Drover reads and never edits or consumes them. */
 export const ANNOTATION_PAUSED = 'drover.io/paused'
 export const ANNOTATION_RETRY = 'drover.io/retry'

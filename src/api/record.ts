@@ -28,6 +28,8 @@ const work = z.looseObject({
   provenAt: time.optional(),
   adopted: z.boolean().optional(),
   deletions: z.number().int().optional(),
+  /** Boot ID at the claim, where the policy requires a reboot. */
+  bootID: z.string().optional(),
   delaySeconds: z.number().min(0).optional(),
   labels: z.record(z.string(), z.string()).optional(),
 })

@@ -1,9 +1,11 @@
 /** The controller's view of the cluster: one watch a kind. Pods are ours only, Jobs those of any Plan; Secrets as metadata, and only once a Plan names one. */
-import { LABEL_CONTROLLER, LABEL_PLAN, LABEL_ROLE, PLAN_PATH_PREFIX } from '../api/names.ts'
+import { decodePolicy } from '../api/decode-policy.ts'
+import { LABEL_CONTROLLER, LABEL_PLAN, LABEL_ROLE, PLAN_PATH_PREFIX, POLICY_PATH_PREFIX } from '../api/names.ts'
+import type { PolicyView } from '../api/policy.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
-import { isForbidden } from '../kube/client/api-error.ts'
+import { isForbidden, isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { runReflector } from '../kube/client/reflector.ts'
 import { type Cache, createStore, type Store } from '../kube/client/store.ts'
@@ -18,6 +20,8 @@ export interface Caches {
   readonly jobs: Store<JobView>
   readonly pods: Store<PodView>
   readonly namespaces: Cache<NamespaceView>
+  /** RolloutPolicies; undefined = they have not been listed. None where the API server does not know the kind. */
+  policies(): readonly PolicyView[] | undefined
   readonly beats: Beats
   /** All kinds have been listed once. */
   synced(): boolean
@@ -52,13 +56,20 @@ export function createCaches(
     resource: string,
     path: string,
     project: (raw: JsonObject) => T | undefined,
-    more: { same?: (a: T, b: T) => boolean; query?: Readonly<Record<string, string>>; accept?: string; watchAccept?: string },
+    more: {
+      same?: (a: T, b: T) => boolean
+      query?: Readonly<Record<string, string>>
+      accept?: string
+      watchAccept?: string
+      failed?: (error: unknown) => void
+    },
   ) => {
     const store = createStore<T>({ project, same: more.same ?? sameJson, clock, log })
     store.subscribe(changed)
     const onError = (error: unknown) => {
       metrics.watchRestarted(resource)
       log.debug('watch failed, resuming', { resource, error })
+      more.failed?.(error)
       if (!isForbidden(error)) return
       refusals.set(resource, { since: refusals.get(resource)?.since ?? clock.mono(), message: error.message })
       changed()
@@ -104,6 +115,14 @@ export function createCaches(
   const namespaces = watch('namespaces', '/api/v1/namespaces', namespaceView, {
     query: { fieldSelector: `metadata.name=${settings.namespace}` },
   })
+  let noPolicies = false
+  const policies = watch('rolloutpolicies', namespaced(POLICY_PATH_PREFIX, 'rolloutpolicies'), decodePolicy, {
+    failed: (error) => {
+      // The kind is unknown where its CRD could not be installed; then nobody can have asked for anything.
+      noPolicies = isNotFound(error)
+      changed()
+    },
+  })
   let secrets: Store<{ name: string; version: string }> | undefined
   return {
     plans,
@@ -112,7 +131,8 @@ export function createCaches(
     pods,
     namespaces,
     beats,
-    synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced),
+    policies: () => (policies.synced ? policies.list() : noPolicies ? [] : undefined),
+    synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced) && (policies.synced || noPolicies),
     refusal() {
       const now = clock.mono()
       return [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)?.message

@@ -200,6 +200,7 @@ export function createGather(
         settings,
         now,
         plans: caches.plans.list(),
+        policies: caches.policies(),
         nodes: caches.nodes.list(),
         jobs: caches.jobs.list(),
         pods: caches.pods.list(),

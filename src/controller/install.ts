@@ -1,5 +1,6 @@
 /** The CRDs, created or updated at start: Rancher's chart and SUC's users expect the controller to bring them (suc-contract, settings). */
 import { planCRD } from '../api/crd.ts'
+import { policyCRD } from '../api/crd-policy.ts'
 import { messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
@@ -11,11 +12,16 @@ const RETRY_MS = 5_000
 const ESTABLISH_POLL_MS = 500
 
 /**
- * Returns when the CRD is served as we need it. Retries until then: an API server that is down at start is normal. Where we may not look at
+ * Returns when the CRDs are served as we need them. Retries until then: an API server that is down at start is normal. Where we may not look at
  * CRDs or write them it returns, too: nothing that decides depends on ours, and with SUC's the Plan's status only says less.
  */
 export async function installCRDs(process: Process, client: Client, signal: AbortSignal): Promise<void> {
-  const crd = planCRD as unknown as JsonObject & { metadata: { name: string }; spec: JsonObject }
+  await Promise.all([planCRD, policyCRD].map((crd) => install(crd as unknown as CRD, process, client, signal)))
+}
+
+type CRD = JsonObject & { readonly metadata: { readonly name: string }; readonly spec: JsonObject }
+
+async function install(crd: CRD, process: Process, client: Client, signal: AbortSignal): Promise<void> {
   const path = `${PATH}/${crd.metadata.name}`
   while (!signal.aborted) {
     try {

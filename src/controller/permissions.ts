@@ -48,6 +48,7 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
       namespace: own,
       why: 'claiming nodes and reporting',
     },
+    { group: 'drover.io', resource: 'rolloutpolicies', verbs: ['list', 'watch'], namespace: own, why: 'knowing how carefully to go' },
     { group: '', resource: 'nodes', verbs: ['list', 'watch', 'patch'], why: 'choosing, cordoning and labelling nodes' },
     {
       group: '',
@@ -86,13 +87,13 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
     },
     { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], namespace: NODE_LEASES, why: "seeing a node's heartbeat" },
     { group: '', resource: 'events', verbs: ['create', 'patch'], why: 'events on Plans and nodes' },
-    { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['create'], why: 'installing the CRD at start' },
+    { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['create'], why: 'installing the CRDs at start' },
     {
       group: 'apiextensions.k8s.io',
       resource: 'customresourcedefinitions',
       verbs: ['get', 'patch'],
-      names: ['plans.upgrade.cattle.io'],
-      why: 'keeping the CRD up to date at start',
+      names: ['plans.upgrade.cattle.io', 'rolloutpolicies.drover.io'],
+      why: 'keeping the CRDs up to date',
     },
   ]
 }

@@ -7,7 +7,7 @@ import { ANNOTATION_ATTEMPT, ANNOTATION_HOLD, ANNOTATION_MEMORY, ANNOTATION_RECO
 import { parseRecord } from '../api/record.ts'
 import type { PlanCondition } from '../api/plan.ts'
 import type { JsonObject } from '../base/json.ts'
-import { hostnameOf, isWindows, nodeReady, nodeRoles } from '../kube/objects/node.ts'
+import { caretakerOf, hostnameOf, isWindows, nodeReady, nodeRoles } from '../kube/objects/node.ts'
 import type { JobView, NodeView, PlanView, PodView } from '../rollout/world.ts'
 
 const milliseconds = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
@@ -29,11 +29,13 @@ export function nodeView(raw: JsonObject): NodeView | undefined {
     etcd: roles.etcd,
     createdAt: milliseconds(metadata.creationTimestamp) ?? 0,
     kubeletVersion: node.status?.nodeInfo?.kubeletVersion ?? '',
+    bootID: node.status?.nodeInfo?.bootID ?? '',
     ready: readiness.status,
     heartbeat: readiness.heartbeat ?? '',
     unschedulable: spec?.unschedulable === true,
     cordonOwner: cordonOwner(metadata.managedFields),
     taints: spec?.taints ?? [],
+    caretaker: caretakerOf(node),
     deleting: metadata.deletionTimestamp !== undefined,
     hold: metadata.annotations?.[ANNOTATION_HOLD],
     record: parseRecord(metadata.annotations?.[ANNOTATION_RECORD], metadata.uid),
@@ -54,11 +56,13 @@ export function sameNode(a: NodeView, b: NodeView): boolean {
   return (
     a.uid === b.uid &&
     a.kubeletVersion === b.kubeletVersion &&
+    a.bootID === b.bootID &&
     a.ready === b.ready &&
     a.unschedulable === b.unschedulable &&
     a.cordonOwner === b.cordonOwner &&
     a.deleting === b.deleting &&
     a.hold === b.hold &&
+    a.caretaker === b.caretaker &&
     JSON.stringify([a.labels, a.taints, a.record]) === JSON.stringify([b.labels, b.taints, b.record])
   )
 }

@@ -3,7 +3,7 @@ import { LABEL_NODE, LABEL_OUR_NODE, LABEL_ROLE } from '../api/names.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import { withDefaultTag } from '../kube/objects/image.ts'
 import type { Context } from './gates/gate.ts'
-import { checkNode, cordonedByOthers, NODE_GATES } from './gates/node-gates.ts'
+import { checkNode, cordonedByOthers, NODE_GATES, whenCordoned } from './gates/node-gates.ts'
 import { drainNode } from './drain-node.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { safeName } from './names.ts'
@@ -12,6 +12,7 @@ import type { Pass } from './pass.ts'
 import { mayFindDone, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
 import { pullPod, pullPodName } from './pull-pod.ts'
+import { tooManyFailures } from './failures.ts'
 import type { Slots } from './slots.ts'
 import { recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
@@ -55,10 +56,15 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   const waiting = open.filter((node) => !findDone(state, node, room, pass))
   if (waiting.length === 0) return { claims: [], pulls, held: 0 }
   const limit = state.plan.spec.concurrency ?? 0
-  let free = limit - ledger.slots(state.key).size
   /** They hold their slot already; of them as many may work as the limit leaves beside those that do. */
-  const again = new Set(slots.again)
-  let freeAgain = limit - (ledger.slots(state.key).size - again.size)
+  const again = new Set([...slots.again, ...slots.retry])
+  const busy = ledger.slots(state.key).size - again.size
+  let freeAgain = limit - busy
+  // Without a policy a failure keeps its slot from others, as with SUC; with one, maxFailures says when to stop.
+  let free = state.rules.policy === undefined ? freeAgain - again.size : freeAgain + slots.failed.length
+  if (state.rules.policy !== undefined) freeAgain = free
+  const tooMany = tooManyFailures(state, context)
+  if (tooMany !== undefined) pass.planHold(state.key, tooMany)
   let toPull = Math.max(0, free) + Math.min(MAX_AHEAD, limit) + again.size
   let slow = 0
   let broken = 0
@@ -120,6 +126,10 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       continue
     }
     if (!dryRun(state, node, pass)) continue
+    if (tooMany !== undefined && !again.has(node)) {
+      report(node, tooMany)
+      continue
+    }
     if ((again.has(node) ? freeAgain : free) <= 0) {
       report(node, hold('ConcurrencyReached', `all ${limit} slots are taken`))
       continue
@@ -132,8 +142,8 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       held++
       continue
     }
-    if (again.has(node)) freeAgain--
-    else free--
+    if (again.has(node) || state.rules.policy !== undefined) freeAgain--
+    if (!again.has(node) || state.rules.policy !== undefined) free--
     claims.push(node)
     ledger.take(state.key, node, state.disruptive)
   }
@@ -146,7 +156,7 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
   const last: NodeView[] = []
   for (const node of state.selected.values()) {
     if (node.labels[state.label] === state.hash || held.has(node.hostname ?? node.name)) continue
-    if (cordonedByOthers(node)) last.push(node)
+    if (cordonedByOthers(node) && whenCordoned(state, node) !== 'Include') last.push(node)
     else rest.push(node)
   }
   const memo = `${state.ref.uid}/${state.hash}`
@@ -156,7 +166,7 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
     orders.set(memo, (cache = new Map()))
   }
   const order = (nodes: NodeView[]) => (state.hash === '' ? nodes : candidateOrder(state.ref.uid, state.hash, nodes, cache))
-  return [...slots.again, ...order(rest), ...order(last)]
+  return [...slots.again, ...order(rest), ...order(last), ...slots.retry]
 }
 
 /** Kubernetes names are cut at the first dot by SUC's rule for Jobs, so two nodes can want the same Job. */

@@ -3,7 +3,7 @@
  * word alone (design §4.6). Measured behaviour behind the rules: the first pod of a good upgrade dies with containerd; a Complete Job may
  * hide an old kubelet; a bad release leaves a silent node whose pod reads Running for ever.
  */
-import { type Hold, hold } from '../api/reasons.ts'
+import { type FailureReason, type Hold, hold } from '../api/reasons.ts'
 import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import type { Pass } from './pass.ts'
@@ -49,9 +49,15 @@ export function driveStarted(started: Started, pass: Pass): void {
 
 /** What promise 4 asks of the node and the Job, apart from readiness, heartbeat and pods. */
 function proves({ node, work, job }: Started): boolean {
+  if (!hasBooted(node, work)) return false
   if (!work.kubernetes) return job?.complete === true
   if (compareToTarget(node.kubeletVersion, work.target) !== 0) return false
   return changedVersion(work) || work.adopted === true || job?.complete === true
+}
+
+/** Where the policy requires a reboot, the boot ID must have changed since the claim. */
+function hasBooted(node: NodeView, work: Work): boolean {
+  return work.bootID === undefined || (node.bootID !== '' && node.bootID !== work.bootID)
 }
 
 /** A kubelet that reports another version than at the claim has posted its status since: a heartbeat of its own. */
@@ -78,10 +84,11 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
     if (stopOverdue(started, pass, unfinished) || givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', `pod ${running[0]?.name} of the apply Job still runs`))
   }
-  const ready = pass.fact(provenKey).mono + settings.verify.minReadyMs
+  const { minReadyMs } = pass.rules(work.plan)
+  const ready = pass.fact(provenKey).mono + minReadyMs
   if (now.mono < ready) {
     pass.lookAt(ready)
-    const message = `Ready at ${node.kubeletVersion}; it must stay so for ${settings.verify.minReadyMs / 1000} s`
+    const message = `Ready at ${node.kubeletVersion}; it must stay so for ${minReadyMs / 1000} s`
     return report(started, pass, 'Verifying', hold('Verifying', message, { retryAt: now.wall + ready - now.mono }))
   }
   if (running.some((pod) => pod.phase === 'Running' && !pod.deleting) && unfinished) {
@@ -133,7 +140,7 @@ function soak(started: Started, pass: Pass): void {
   const left = end - pass.now.wall
   if (node.ready !== 'True' || (work.kubernetes && compareToTarget(node.kubeletVersion, work.target) !== 0)) {
     const since = pass.fact(`soak lost ${node.uid} ${work.jobUID}`).mono
-    const limit = Math.max(since + pass.world.settings.verify.timeoutMs, pass.now.mono + left)
+    const limit = Math.max(since + pass.rules(work.plan).timeoutMs, pass.now.mono + left)
     if (pass.now.mono >= limit) {
       const message = `node ${node.name} is at ${node.kubeletVersion}, Ready ${node.ready}, after the postCompleteDelay`
       fail(
@@ -227,14 +234,14 @@ function jobGone(started: Started, pass: Pass, key: string): void {
 function givenUp(started: Started, pass: Pass, key: string): boolean {
   const { node, work, job, pods } = started
   const { settings, now } = pass.world
-  const timeout = settings.verify.timeoutMs
+  const { timeoutMs: timeout, minReadyMs } = pass.rules(work.plan)
   const ran = pods.some((pod) => pod.ranContainer) || (job !== undefined && (job.failedPods > 0 || job.active > 0))
   const atTarget = work.kubernetes && compareToTarget(node.kubeletVersion, work.target) === 0
   const ended = job === undefined || job.complete || job.failed !== undefined || job.suspend
   const endedSince = ended ? pass.fact(`${key} ended`).mono : undefined
   const silentSince = node.ready === 'Unknown' ? pass.fact(`${key} silent`).mono : undefined
   const deadline = deadlineOf(started)
-  const verdict = (reason: 'JobFailed' | 'NodeLost' | 'NodeNotReady' | 'VersionMismatch', message: string): boolean => {
+  const verdict = (reason: FailureReason, message: string): boolean => {
     if (!withLog(started, pass, reason, message, !ran)) return true
     report(started, pass, 'Failed')
     return true
@@ -254,7 +261,7 @@ function givenUp(started: Started, pass: Pass, key: string): boolean {
     job.suspended &&
     beatSince(node, pass, endedSince ?? now.mono)
   ) {
-    const settled = pass.fact(`${key} back`).mono + settings.verify.minReadyMs
+    const settled = pass.fact(`${key} back`).mono + minReadyMs
     if (now.mono >= settled) return verdict('VersionMismatch', `the node came back at ${node.kubeletVersion}, not at ${work.target}`)
     pass.lookAt(settled)
   }
@@ -276,6 +283,7 @@ function givenUp(started: Started, pass: Pass, key: string): boolean {
       'VersionMismatch',
       `the apply Job has ended but node ${node.name} still reports ${node.kubeletVersion}, not ${work.target}`,
     )
+  if (!hasBooted(node, work)) return verdict('NotRebooted', `node ${node.name} has not booted anew since it was taken`)
   return verdict('JobFailed', `node ${node.name} was not proven in time`)
 }
 
@@ -294,13 +302,7 @@ export function beatRefused(node: NodeView, pass: Pass): Hold[] {
 }
 
 /** Fails the node with the tail of the last pod's log, which is asked for first. False = still being fetched. */
-function withLog(
-  started: Started,
-  pass: Pass,
-  reason: 'JobFailed' | 'NodeLost' | 'NodeNotReady' | 'VersionMismatch',
-  message: string,
-  intact: boolean,
-): boolean {
+function withLog(started: Started, pass: Pass, reason: FailureReason, message: string, intact: boolean): boolean {
   const { node, work, pods } = started
   const last = [...pods].filter((pod) => pod.ranContainer).sort((a, b) => b.createdAt - a.createdAt)[0]
   // A silent node's kubelet cannot hand out logs.

@@ -10,7 +10,7 @@ import { drainNode } from './drain-node.ts'
 import { etcdQuorumSeen } from './gates/etcd.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
-import { aborted, checkPlan, inWindow, namespaceHeld, paused, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { aborted, checkPlan, inCalendar, inWindow, namespaceHeld, paused, START_PLAN_GATES } from './gates/plan-gates.ts'
 import { attemptMark } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
@@ -37,7 +37,7 @@ export interface Taken {
 export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pass): Work {
   const { plan, key, ref, hash, version } = state
   const before = recordOf(node).past?.[key]
-  const delay = plan.spec.postCompleteDelay === undefined ? undefined : parseDuration(plan.spec.postCompleteDelay)
+  const delaySeconds = soakSeconds(state)
   return {
     plan: key,
     planUID: ref.uid,
@@ -51,8 +51,16 @@ export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pa
     disruptive: state.disruptive,
     claimedAt: formatTime(pass.now.wall),
     labels: doneLabels(plan, version, hash),
-    ...(delay?.ok === true && delay.ns > 0n ? { delaySeconds: Number(delay.ns) / 1e9 } : {}),
+    ...(delaySeconds > 0 ? { delaySeconds } : {}),
+    ...(state.rules.reboot ? { bootID: node.bootID } : {}),
   }
+}
+
+/** The policy's soak, else the Plan's postCompleteDelay. */
+function soakSeconds({ rules, plan }: Pick<PlanState, 'rules' | 'plan'>): number {
+  if (rules.soakMs !== undefined) return rules.soakMs / 1000
+  const delay = plan.spec.postCompleteDelay === undefined ? undefined : parseDuration(plan.spec.postCompleteDelay)
+  return delay?.ok === true ? Number(delay.ns) / 1e9 : 0
 }
 
 /**
@@ -104,7 +112,7 @@ function reasonToBackOut({ state, node, context }: Taken, work: Work): string | 
   if (state.hash !== '' && work.hash !== state.hash) return 'the Plan has changed'
   if (!state.plan.status.applying.includes(node.hostname ?? node.name)) return 'the node no longer stands in status.applying'
   if (node.hold !== undefined && node.hold !== 'false') return 'the node carries drover.io/hold'
-  return (namespaceHeld(state, context) ?? aborted(state, context) ?? inWindow(state, context))?.message
+  return (namespaceHeld(state, context) ?? aborted(state, context) ?? inWindow(state, context) ?? inCalendar(state, context))?.message
 }
 
 /** Work under way before the point of no return. */

@@ -10,6 +10,7 @@ import { type Context, surveyCluster } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive, PLAN_GATES, START_PLAN_GATES } from './gates/plan-gates.ts'
 import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
+import { tooManyFailures } from './failures.ts'
 import { createLedger } from './ledger.ts'
 import { createPass, type Pass } from './pass.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
@@ -89,7 +90,13 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
     else if (!state.selected.has(name)) found.set(name, hold('NodeHeld', `Plan ${plan} no longer selects node ${name}`))
     else if (!state.plan.status.applying.includes(node.hostname ?? name))
       found.set(name, hold('ClaimWithdrawn', `node ${name} no longer stands in status.applying`))
-    else if (recordOf(node).work === undefined && countsAs(node, plan, context) > (state.plan.spec.concurrency ?? 0))
+    else if (
+      recordOf(node).work === undefined &&
+      recordOf(node).past?.[plan] === undefined &&
+      tooManyFailures(state, context) !== undefined
+    )
+      found.set(name, tooManyFailures(state, context) as Hold)
+    else if (recordOf(node).work === undefined && countsAs(node, state, context) > (state.plan.spec.concurrency ?? 0))
       found.set(
         name,
         hold('ConcurrencyReached', `Plan ${plan} has more nodes in flight than concurrency ${state.plan.spec.concurrency ?? 0}`),
@@ -105,12 +112,12 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
 }
 
 /**
- * How many nodes of the Plan would be at work with this one. A new node finds every slot taken that a failure holds; a node that failed
- * before has its slot, so only those count beside it that work, or are about to.
+ * How many nodes of the Plan would be at work with this one. Without a policy a new node finds every slot taken that a failure holds; a node
+ * that failed before has its slot, so only those count beside it that work, or are about to.
  */
-function countsAs(node: NodeView, plan: string, { ledger, cluster, world }: Context): number {
+function countsAs(node: NodeView, { key: plan, rules }: PlanState, { ledger, cluster, world }: Context): number {
   const slots = ledger.slots(plan)
-  if (recordOf(node).past?.[plan] === undefined) return slots.size
+  if (recordOf(node).past?.[plan] === undefined && rules.policy === undefined) return slots.size
   const idle = [...slots].filter((hostname) => {
     const other = cluster.byHostname.get(hostname)?.[0]
     if (other === undefined || other.name === node.name || recordOf(other).past?.[plan] === undefined || recordOf(other).work !== undefined)

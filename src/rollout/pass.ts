@@ -2,6 +2,7 @@
 import { LABEL_NODE, LABEL_PLAN } from '../api/names.ts'
 import type { Hold } from '../api/reasons.ts'
 import type { PlanKey } from '../api/record.ts'
+import { defaultRules, type Rules, rulesFor } from './policy/rules.ts'
 import type { Action, Decision, JobView, Moment, Need, NodeReport, Phase, PlanReport, PodView, Step, World } from './world.ts'
 
 export interface Pass {
@@ -18,6 +19,8 @@ export interface Pass {
   node(plan: PlanKey, node: string, phase: Phase, ...holds: Hold[]): void
   /** What has been said of a Plan so far. */
   report(plan: PlanKey): PlanReport
+  /** How carefully a Plan is rolled out; of one that is gone or cannot be read, the defaults. */
+  rules(plan: PlanKey): Rules
   jobNamed(namespace: string, name: string): JobView | undefined
   jobWithUID(uid: string): JobView | undefined
   podsOf(jobUID: string): readonly PodView[]
@@ -43,6 +46,7 @@ export function createPass(world: World): Pass {
     if (same === undefined) podsByJob.set(pod.jobUID, [pod])
     else same.push(pod)
   }
+  const rules = new Map<PlanKey, Rules>()
   const report = (plan: PlanKey) => {
     let found = plans.get(plan)
     if (found === undefined) plans.set(plan, (found = { holds: [], nodes: new Map() }))
@@ -75,6 +79,14 @@ export function createPass(world: World): Pass {
       report(plan).nodes.set(node, { phase, holds: dated })
     },
     report,
+    rules(plan) {
+      let found = rules.get(plan)
+      if (found !== undefined) return found
+      const view = world.plans.find(({ key }) => key === plan)?.plan
+      found = view === undefined ? defaultRules(world.settings) : rulesFor(view, world.policies, world.settings)
+      rules.set(plan, found)
+      return found
+    },
     jobNamed: (namespace, name) => jobsByName.get(`${namespace}/${name}`),
     jobWithUID: (uid) => jobsByUID.get(uid),
     podsOn: (plan, node) =>

@@ -10,6 +10,7 @@ import { considerSighting } from './channel.ts'
 import { withoutPassword } from './go-url.ts'
 import { latestHash } from './latest-hash.ts'
 import type { Pass } from './pass.ts'
+import type { Rules } from './policy/rules.ts'
 import { validatePlan } from './validate.ts'
 import { isKubernetesVersion, munge } from './version.ts'
 import type { NodeView, PlanView, Ref } from './world.ts'
@@ -38,6 +39,7 @@ export interface PlanState {
   /** Guards of quorum, readiness and foreign cordons apply (design §1). */
   readonly disruptive: boolean
   readonly cordons: boolean
+  readonly rules: Rules
   /** Nodes that the selector matches and that are not switched off by the label value `disabled`; by name. */
   readonly selected: ReadonlyMap<string, NodeView>
 }
@@ -65,6 +67,7 @@ export function isDisruptive(plan: Plan): boolean {
 export function readPlan(view: AnyPlan, pass: Pass): PlanState {
   const { plan } = view
   const { spec, metadata } = plan
+  const rules = pass.rules(view.key)
   const memoryError = view.memory.ok ? undefined : view.memory.error
   const memory: RolloutMemory = (view.memory.ok ? view.memory.memory : undefined) ?? { v: 1 }
   const resolved = resolveVersion(plan, memory, memoryError === undefined, pass)
@@ -91,12 +94,26 @@ export function readPlan(view: AnyPlan, pass: Pass): PlanState {
     hash,
     memory,
     memoryError,
-    newMemory: resolved.memory,
-    kubernetes: isKubernetesVersion(resolved.version) && isKnownImage(spec.upgrade.image),
+    newMemory: rememberPolicy(resolved.memory ?? memory, rules, hash, memoryError === undefined) ?? resolved.memory,
+    kubernetes: isKubernetesUpgrade(rules, resolved.version, spec.upgrade.image),
     disruptive: isDisruptive(plan),
     cordons: spec.cordon === true || spec.drain !== undefined,
+    rules,
     selected: selectedNodes(plan, pass.world.nodes),
   }
+}
+
+/** The policy in force for a hash is remembered when it is first seen with it; undefined = nothing new. */
+function rememberPolicy(memory: RolloutMemory, rules: Rules, hash: string, writable: boolean): RolloutMemory | undefined {
+  const { policy } = rules
+  if (!writable || policy === undefined || hash === '') return undefined
+  if (memory.policy?.uid === policy.uid && memory.policy.hash === hash) return undefined
+  return { ...memory, policy: { ...policy, hash } }
+}
+
+/** Whether the kubelet's version proves the upgrade (design §1). */
+function isKubernetesUpgrade(rules: Rules, version: string, image: string): boolean {
+  return rules.version !== 'Off' && isKubernetesVersion(version) && (rules.version === 'Kubelet' || isKnownImage(image))
 }
 
 function selectedNodes(plan: Plan, nodes: readonly NodeView[]): ReadonlyMap<string, NodeView> {

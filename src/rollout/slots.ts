@@ -5,6 +5,7 @@ import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { beatRefused, beatSince, driveStarted, isStarted } from './after-start.ts'
 import { driveTaken, enter, newWork, startHolds } from './before-start.ts'
+import { nextAttempt } from './failures.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, NODE_GATES } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive, START_PLAN_GATES } from './gates/plan-gates.ts'
@@ -20,6 +21,8 @@ export interface Slots {
   readonly kept: readonly string[]
   /** Nodes that hold a slot and wait to be admitted again: re-armed failures, and one that SUC left without a Job. */
   readonly again: readonly NodeView[]
+  /** Nodes that the policy tries again after a failure; after all others. */
+  readonly retry: readonly NodeView[]
   /** Nodes whose failure holds their slot. */
   readonly failed: readonly NodeView[]
 }
@@ -29,6 +32,7 @@ export const claimKey = (state: Pick<PlanState, 'ref' | 'hash'>, node: NodeView)
 export function driveSlots(state: PlanState, context: Context, pass: Pass): Slots {
   const kept = new Set<string>()
   const again: NodeView[] = []
+  const retry: NodeView[] = []
   const failed: NodeView[] = []
   // SUC's running Jobs count, whether or not it has stored their nodes in `applying` yet.
   const adopted = (state.memory.adopt ?? []).filter((hostname) => foreignOn(state, hostname, context, pass) !== undefined)
@@ -43,6 +47,7 @@ export function driveSlots(state: PlanState, context: Context, pass: Pass): Slot
     kept.add(hostname)
     if (node === undefined) continue
     if (verdict === 'again') again.push(node)
+    if (verdict === 'retry') retry.push(node)
     if (verdict === 'failed') failed.push(node)
   }
   for (const node of pass.world.nodes) {
@@ -53,10 +58,10 @@ export function driveSlots(state: PlanState, context: Context, pass: Pass): Slot
     // Rancher and `prepare` read `applying`: what is past the point of no return belongs there.
     if (isStarted(work) && work.planUID === state.ref.uid) kept.add(hostname)
   }
-  return { kept: [...kept], again, failed }
+  return { kept: [...kept], again, retry, failed }
 }
 
-type Verdict = 'keep' | 'release' | 'again' | 'failed'
+type Verdict = 'keep' | 'release' | 'again' | 'retry' | 'failed'
 
 function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pass): Verdict {
   if (node.record?.ok === false) {
@@ -84,7 +89,7 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
   const selected = state.selected.has(node.name)
   if (past?.hash === state.hash && selected) {
     const verdict = driveFailed(state, node, past, pass)
-    return verdict === 'again' && admitted(state, node, context, pass) ? 'keep' : verdict
+    return (verdict === 'again' || verdict === 'retry') && admitted(state, node, context, pass) ? 'keep' : verdict
   }
   if (selected && pass.world.confirmed.has(claimKey(state, node))) return admitted(state, node, context, pass) ? 'keep' : 'release'
   if (past !== undefined) {
@@ -169,6 +174,14 @@ function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass
     return 'keep'
   }
   if (isArmed(state, past)) return 'again'
+  const next = nextAttempt(state, past)
+  if (next !== undefined) {
+    if (pass.now.wall >= next) return 'retry'
+    pass.lookAt(pass.now.mono + next - pass.now.wall)
+    const message = `attempt ${past.attempts} failed at ${past.at}: ${past.reason}: ${past.message}; the next begins at ${formatTime(next)}`
+    pass.node(state.key, node.name, 'Failed', hold('BackingOff', message, { retryAt: next }))
+    return 'failed'
+  }
   pass.node(
     state.key,
     node.name,
@@ -183,7 +196,8 @@ function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass
 
 /** Failed, and now proven at the target all the same: verified, and nothing is run (design §4.8). */
 function recover(state: PlanState, node: NodeView, pass: Pass): void {
-  const { settings, now } = pass.world
+  const { now } = pass.world
+  const { minReadyMs } = state.rules
   const key = `recovered ${node.uid} ${state.hash}`
   const since = pass.fact(key).mono
   if (!beatSince(node, pass, since)) {
@@ -195,14 +209,14 @@ function recover(state: PlanState, node: NodeView, pass: Pass): void {
       hold('Verifying', 'the node is at the target after all; waiting for a fresh heartbeat'),
     )
   }
-  const ready = since + settings.verify.minReadyMs
+  const ready = since + minReadyMs
   if (now.mono < ready) {
     pass.lookAt(ready)
     return pass.node(
       state.key,
       node.name,
       'Verifying',
-      hold('Verifying', `the node is at the target after all; it must stay Ready for ${settings.verify.minReadyMs / 1000} s`),
+      hold('Verifying', `the node is at the target after all; it must stay Ready for ${minReadyMs / 1000} s`),
     )
   }
   pass.step(node.name, [

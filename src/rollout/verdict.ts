@@ -120,7 +120,9 @@ export function fail(
   const { job } = more
   const actions: Action[] = []
   if (job !== undefined && !job.complete && job.failed === undefined && !job.suspend) actions.push({ do: 'suspendJob', job: jobRef(job) })
-  actions.push(patchNode(node, { ...record, past: { ...record.past, [work.plan]: outcome } }, { uncordon: more.intact }))
+  actions.push(
+    patchNode(node, { ...record, past: { ...record.past, [work.plan]: outcome } }, { uncordon: uncordons(pass, work, more.intact) }),
+  )
   actions.push({
     do: 'event',
     on: nodeRef(node),
@@ -137,6 +139,17 @@ export function fail(
       message: `Node ${node.name}: ${failure.message}`,
     })
   pass.step(node.name, actions)
+}
+
+function uncordons(pass: Pass, work: Work, intact: boolean): boolean {
+  switch (pass.rules(work.plan).failure.uncordonOnFailure) {
+    case 'Always':
+      return true
+    case 'Never':
+      return false
+    case 'IfUnchanged':
+      return intact
+  }
 }
 
 /** Before the point of no return a node can always be given back, and is. */

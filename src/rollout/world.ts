@@ -7,9 +7,11 @@ import type { Pod, Secret, Taint } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
 import type { RolloutMemory } from '../api/memory.ts'
 import type { Plan, PlanCondition, PlanStatus } from '../api/plan.ts'
+import type { PolicyView } from '../api/policy.ts'
 import type { Hold } from '../api/reasons.ts'
 import type { NodeRecord, ParsedRecord, PlanKey } from '../api/record.ts'
 import type { Settings } from '../base/settings.ts'
+import type { Caretaker } from '../kube/objects/node.ts'
 import type { DrainPod } from './drain.ts'
 
 /** Milliseconds: `wall` since the epoch, for people and the API server; `mono` for durations. */
@@ -31,6 +33,8 @@ export interface NodeView {
   /** The API server's clock, milliseconds since the epoch; compared with Jobs' only. */
   readonly createdAt: number
   readonly kubeletVersion: string
+  /** Changes when the machine boots. */
+  readonly bootID: string
   readonly ready: 'True' | 'False' | 'Unknown'
   /** The Ready condition's lastHeartbeatTime as text: only ever compared with itself. */
   readonly heartbeat: string
@@ -38,6 +42,8 @@ export interface NodeView {
   /** Field manager that owns `spec.unschedulable`, from managedFields. */
   readonly cordonOwner: string | undefined
   readonly taints: readonly Taint[]
+  /** Who else looks after the machine. */
+  readonly caretaker: Caretaker | undefined
   readonly deleting: boolean
   /** Value of drover.io/hold, if the annotation is there. */
   readonly hold: string | undefined
@@ -180,6 +186,8 @@ export interface World {
   readonly now: Moment
   /** Plans of all namespaces; those outside settings.namespace are only counted. */
   readonly plans: readonly PlanView[]
+  /** RolloutPolicies of all namespaces; undefined = they have not been listed. */
+  readonly policies: readonly PolicyView[] | undefined
   readonly nodes: readonly NodeView[]
   readonly jobs: readonly JobView[]
   readonly pods: readonly PodView[]

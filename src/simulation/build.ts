@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { planCRD } from '../api/crd.ts'
+import { policyCRD } from '../api/crd-policy.ts'
 import { TransportError } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Outside } from '../base/process.ts'
@@ -35,7 +36,11 @@ export async function buildCluster(sandbox: Sandbox, scenario: Scenario): Promis
     workloads: scenario.workloads,
     machine: (spec) => ({ ...spec, ...byName.get(spec.name) }),
   })
-  const objects: readonly ApplyObject[] = [planCRD as unknown as ApplyObject, ...scenario.secrets.map(secret)]
+  const objects: readonly ApplyObject[] = [
+    planCRD as unknown as ApplyObject,
+    policyCRD as unknown as ApplyObject,
+    ...scenario.secrets.map(secret),
+  ]
   await finish(sandbox, async () => {
     for (const object of objects) await apply(sandbox, object)
     if (scenario.leftovers.length > 0) await leaveBehind(sandbox, scenario)

@@ -58,3 +58,15 @@ export function kubeletVersion(node: Node): string {
 export function isWindows(node: Node): boolean {
   return node.metadata?.labels?.['kubernetes.io/os'] === 'windows'
 }
+
+/** Who else looks after the node: RKE1, which nobody upgrades in place, or a provisioner that replaces or upgrades its machines itself. */
+export type Caretaker = 'RKE1' | 'Rancher' | 'Cluster API'
+
+/** By the marks that they leave on Nodes: RKE1's addresses, Rancher's machine label, the machine annotation of Cluster API. */
+export function caretakerOf(node: Node): Caretaker | undefined {
+  const { annotations = {}, labels = {} } = node.metadata ?? {}
+  if ('rke.cattle.io/external-ip' in annotations || 'rke.cattle.io/internal-ip' in annotations) return 'RKE1'
+  if ('rke.cattle.io/machine' in labels) return 'Rancher'
+  if ('cluster.x-k8s.io/machine' in annotations) return 'Cluster API'
+  return undefined
+}

@@ -3,8 +3,9 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import { parseIntOrPercent, scaleIntOrPercent } from '../../kube/objects/int-or-percent.ts'
 import { untoleratedTaints } from '../../kube/objects/taints.ts'
 import type { PlanState } from '../plan-state.ts'
-import { compareToTarget, minorsBetween, parseVersion } from '../version.ts'
+import { compareToTarget, minorsBetween, munge, parseVersion } from '../version.ts'
 import type { NodeView } from '../world.ts'
+import { BUDGET_GATES } from './budget.ts'
 import { etcdQuorum } from './etcd.ts'
 import type { Cluster, Context, NodeGate } from './gate.ts'
 
@@ -69,11 +70,16 @@ export function cordonedByOthers(node: NodeView): boolean {
   return !(node.record?.ok === true && node.record.record.cordon !== undefined)
 }
 
-const serverNotCordoned: NodeGate = (state, node) =>
-  state.disruptive && (node.controlPlane || node.etcd) && cordonedByOthers(node)
+/** What becomes of a node that somebody else has cordoned; without a policy servers wait and others go last. */
+export function whenCordoned({ rules }: PlanState, node: NodeView): 'Skip' | 'Last' | 'Include' {
+  return rules.budget.alreadyUnavailable ?? (node.controlPlane || node.etcd ? 'Skip' : 'Last')
+}
+
+const notCordonedByOthers: NodeGate = (state, node) =>
+  state.disruptive && cordonedByOthers(node) && whenCordoned(state, node) === 'Skip'
     ? hold(
         'CordonedByOthers',
-        `server ${node.name} was cordoned by somebody else${node.cordonOwner === undefined ? '' : ` (${node.cordonOwner})`}; uncordon it to have it upgraded`,
+        `${node.controlPlane || node.etcd ? 'server' : 'node'} ${node.name} was cordoned by somebody else${node.cordonOwner === undefined ? '' : ` (${node.cordonOwner})`}; uncordon it to have it upgraded`,
       )
     : undefined
 
@@ -85,6 +91,7 @@ const direction: NodeGate = (state, node, { cluster }) => {
       'VersionUnknown',
       `node ${node.name} reports ${node.kubeletVersion === '' ? 'no version' : node.kubeletVersion}, which cannot be compared with ${state.version}`,
     )
+  if (isAllowedStep(state, node)) return undefined
   if (order > 0)
     return hold('Downgrade', `node ${node.name} is at ${node.kubeletVersion}, above the target ${state.version}; Drover does not downgrade`)
   const from = parseVersion(node.kubeletVersion)
@@ -111,6 +118,27 @@ const direction: NodeGate = (state, node, { cluster }) => {
     : hold('AheadOfServers', `${state.version} is newer than server ${server.name} (${server.kubeletVersion}); servers come first`, {
         blockedBy,
       })
+}
+
+/** Clusters that others provision and upgrade. Plans that upgrade something else, such as Rancher's system-agent-upgrader, go on there. */
+const ours: NodeGate = ({ kubernetes, rules }, { name, caretaker }) => {
+  if (!kubernetes || caretaker === undefined) return undefined
+  if (caretaker === 'RKE1')
+    return hold(
+      'UnsupportedDistribution',
+      `node ${name} belongs to an RKE1 cluster, which this Plan cannot upgrade; migrate it to RKE2 first`,
+    )
+  if (rules.managedElsewhere === 'Ignore') return undefined
+  return hold(
+    'ManagedElsewhere',
+    `node ${name} was provisioned by ${caretaker}, which upgrades it itself; set managedElsewhere: Ignore in a RolloutPolicy to go on all the same`,
+  )
+}
+
+/** Somebody allowed exactly this step (policy, `versionPath.allow`). */
+function isAllowedStep({ rules, version }: PlanState, node: NodeView): boolean {
+  const from = munge(node.kubeletVersion)
+  return rules.allowedSteps.some((step) => step.from === from && step.to === version)
 }
 
 /** The first control-plane node that is below the version, or cannot be compared with it; looked for once a pass. */
@@ -145,35 +173,20 @@ const oneServerAtATime: NodeGate = (state, node, { cluster, ledger }) => {
   return undefined
 }
 
-const budget: NodeGate = (state, node, { world, cluster, ledger }) => {
-  const limit = world.settings.clusterMaxUnavailable
-  if (limit === undefined || !state.disruptive) return undefined
-  const parsed = parseIntOrPercent(limit)
-  if (!parsed.ok) return hold('BudgetReached', `DROVER_CLUSTER_MAX_UNAVAILABLE ${limit}: ${parsed.error}`)
-  const zero = 'percent' in parsed.value ? parsed.value.percent === 0 : parsed.value.count === 0
-  const allowed = zero ? 0 : Math.max(1, scaleIntOrPercent(parsed.value, world.nodes.length, 'down'))
-  const unavailable = ledger.unavailable()
-  // A node that is unavailable anyway costs nothing.
-  if (cluster.unavailable.has(node.name)) return undefined
-  const taken = unavailable.size - (unavailable.has(node.name) ? 1 : 0)
-  return taken + 1 <= allowed
-    ? undefined
-    : hold('BudgetReached', `${taken} nodes are unavailable or in flight; the cluster allows ${allowed}`)
-}
-
 export const NODE_GATES: readonly NodeGate[] = [
   recordReadable,
   nodeHeld,
   notDeleting,
   hostname,
   notBusy,
+  ours,
   direction,
   ready,
-  serverNotCordoned,
+  notCordonedByOthers,
   tolerated,
   oneServerAtATime,
   etcdQuorum,
-  budget,
+  ...BUDGET_GATES,
 ]
 
 export function checkNode(gates: readonly NodeGate[], state: PlanState, node: NodeView, context: Context): Hold | undefined {

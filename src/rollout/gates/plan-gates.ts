@@ -1,7 +1,8 @@
 /** Gates of a whole Plan: asked once a pass. While one holds, no node of the Plan is taken; nodes past the point of no return go on. */
-import { ANNOTATION_ABORT, ANNOTATION_PAUSED, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
+import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
+import { opening } from '../policy/calendar.ts'
 import { isInside, nextOpening, parseWindow } from '../window.ts'
 import type { JobView } from '../world.ts'
 import type { Context, PlanGate } from './gate.ts'
@@ -28,7 +29,27 @@ export const namespaceHeld: PlanGate = (_state, { world }) =>
         `namespace ${world.settings.namespace} carries drover.io/hold${reasonGiven(world.namespaceHold)}; remove the annotation to go on`,
       )
 
-export const paused: PlanGate = ({ plan }) => {
+/** A policy that cannot be read, two that contradict each other, or one that is gone: none of them counts as no policy. */
+const policyInForce: PlanGate = ({ rules, memory, hash, plan }) => {
+  if (rules.problem !== undefined) return rules.problem
+  const before = memory.policy
+  if (rules.policy !== undefined || before === undefined || before.hash !== hash) return undefined
+  if (plan.metadata.annotations[ANNOTATION_POLICY] === 'none' || isComplete(plan)) return undefined
+  return hold(
+    'PolicyGone',
+    `RolloutPolicy ${before.name} was in force and is gone; bring it back, let another apply, or set annotation drover.io/policy: none on the Plan`,
+    { blockedBy: `RolloutPolicy/${plan.metadata.namespace}/${before.name}` },
+  )
+}
+
+const isComplete = ({ status }: PlanState['plan']): boolean =>
+  status.conditions.some(({ type, status: value }) => type === 'Complete' && value === 'True')
+
+export const paused: PlanGate = ({ plan, rules }) => {
+  if (rules.paused)
+    return hold('Paused', `RolloutPolicy ${rules.policy?.name} has spec.paused: true`, {
+      blockedBy: `RolloutPolicy/${plan.metadata.namespace}/${rules.policy?.name}`,
+    })
   const value = plan.metadata.annotations[ANNOTATION_PAUSED]
   if (value === undefined || value === 'false') return undefined
   return hold('Paused', `annotation drover.io/paused is set${reasonGiven(value)}; remove it to go on`)
@@ -63,6 +84,19 @@ export const inWindow: PlanGate = ({ plan }, { world }) => {
   return hold('OutsideWindow', `the window opens at ${new Date(opens).toISOString()}`, { retryAt: opens })
 }
 
+/** The windows and exclusions of the policy; asked for every node. */
+export const inCalendar: PlanGate = ({ rules }, { world }) => {
+  if (rules.calendar === undefined) return undefined
+  const now = opening(rules.calendar, world.now.wall)
+  if (now.open) return undefined
+  const until = now.opensAt === undefined ? 'and nothing opens after it' : `the next opening is at ${new Date(now.opensAt).toISOString()}`
+  const more = now.opensAt === undefined ? {} : { retryAt: now.opensAt }
+  if (now.exclusion === undefined) return hold('OutsideWindow', `no window of RolloutPolicy ${rules.policy?.name} is open; ${until}`, more)
+  const { reason, toMs } = now.exclusion
+  const why = reason === '' ? '' : ` (${reason})`
+  return hold('Excluded', `RolloutPolicy ${rules.policy?.name} excludes work until ${new Date(toMs).toISOString()}${why}; ${until}`, more)
+}
+
 /** The Plan that the upstream images' `prepare <plan>` waits for; held here instead of burning the Job's deadline (users-pains row 8). */
 export function planAwaited(state: PlanState): string | undefined {
   const args = state.plan.spec.prepare?.args
@@ -70,10 +104,19 @@ export function planAwaited(state: PlanState): string | undefined {
 }
 
 const planBefore: PlanGate = (state, context) => {
-  const name = planAwaited(state)
-  if (name === undefined || name === state.plan.metadata.name) return undefined
+  const prepare = planAwaited(state)
+  const names = prepare === undefined ? state.rules.after : [prepare, ...state.rules.after]
+  for (const name of names) {
+    const found = waitsFor(name, name === prepare ? 'prepare' : 'spec.after of the RolloutPolicy', state, context)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function waitsFor(name: string, who: string, state: PlanState, context: Context): Hold | undefined {
+  if (name === state.plan.metadata.name) return undefined
   const other = context.states.get(`${state.plan.metadata.namespace}/${name}`)
-  if (other === undefined) return hold('WaitingForPlan', `prepare names Plan ${name}, which does not exist or cannot be read`)
+  if (other === undefined) return hold('WaitingForPlan', `${who} names Plan ${name}, which does not exist or cannot be read`)
   const ref = `Plan/${other.key}`
   if (other.version !== state.version)
     return hold(
@@ -138,6 +181,7 @@ const reasonGiven = (value: string) => (value === '' || value === 'true' ? '' : 
 export const PLAN_GATES: readonly PlanGate[] = [
   readable,
   memoryReadable,
+  policyInForce,
   valid,
   resolved,
   namespaceHeld,
@@ -146,12 +190,22 @@ export const PLAN_GATES: readonly PlanGate[] = [
   imageMatches,
   someConcurrency,
   inWindow,
+  inCalendar,
   planBefore,
   nobodyElse,
 ]
 
 /** Gates of the Plan that are asked again before the point of no return. */
-export const START_PLAN_GATES: readonly PlanGate[] = [memoryReadable, valid, resolved, namespaceHeld, paused, aborted, imageMatches]
+export const START_PLAN_GATES: readonly PlanGate[] = [
+  memoryReadable,
+  policyInForce,
+  valid,
+  resolved,
+  namespaceHeld,
+  paused,
+  aborted,
+  imageMatches,
+]
 
 export function checkPlan(gates: readonly PlanGate[], state: PlanState, context: Context): Hold[] {
   return gates.map((gate) => gate(state, context)).filter((found) => found !== undefined)
