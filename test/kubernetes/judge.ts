@@ -92,22 +92,26 @@ function createCourt({ maxUnavailable, killedAt = [] }: JudgeOptions) {
 
   const hostnameOf = (node: string): string => nodes.get(node)?.hostname ?? node
   const missing = (since: number, until: number): boolean => killedAt.some((at) => since <= at * 1000 && at * 1000 <= until)
+  /** Its next write may be missing, so that nobody knows what it is now. */
+  const unknown = (node: string, { received }: Fact): boolean => missing(nodes.get(node)?.answered ?? 0, received)
 
-  function inFlight(plan: string): ReadonlySet<string> {
+  function inFlight(plan: string, fact: Fact): ReadonlySet<string> {
     const names = new Set(plans.get(plan)?.fact.applying)
-    for (const [node, by] of touched) if (by === plan) names.add(hostnameOf(node))
+    for (const [node, by] of touched) if (by === plan && !unknown(node, fact)) names.add(hostnameOf(node))
     mostInFlight = Math.max(mostInFlight, names.size)
     return names
   }
 
-  function checkConcurrency(plan: string, what: string): void {
+  function checkConcurrency(plan: string, what: string, fact: Fact): void {
     const limit = plans.get(plan)?.fact.concurrency ?? 0
-    const names = inFlight(plan)
+    const names = inFlight(plan, fact)
     if (names.size > limit) broken.push(`${what}: ${names.size} nodes in flight, concurrency ${limit}: ${[...names].toSorted().join(', ')}`)
   }
 
-  function checkUnavailable(what: string): void {
-    const down = [...nodes.values()].filter(({ unschedulable, ready }) => unschedulable || !ready).map(({ name }) => name)
+  function checkUnavailable(what: string, fact: Fact): void {
+    const down = [...nodes.values()]
+      .filter(({ name, unschedulable, ready }) => (unschedulable || !ready) && !unknown(name, fact))
+      .map(({ name }) => name)
     mostUnavailable = Math.max(mostUnavailable, down.length)
     if (down.length > maxUnavailable)
       broken.push(`${what}: ${down.length} nodes unavailable, allowed ${maxUnavailable}: ${down.join(', ')}`)
@@ -138,8 +142,8 @@ function createCourt({ maxUnavailable, killedAt = [] }: JudgeOptions) {
       if (story !== undefined && missing(story.fact.answered, fact.received)) owed.set(hostname, { plan, what })
       else broken.push(`${what}: Plan ${plan} had not claimed ${node}`)
     }
-    checkConcurrency(plan, what)
-    checkUnavailable(what)
+    checkConcurrency(plan, what, fact)
+    checkUnavailable(what, fact)
   }
 
   /** The one Plan whose last writes may be missing. */
@@ -158,7 +162,7 @@ function createCourt({ maxUnavailable, killedAt = [] }: JudgeOptions) {
       owed.delete(hostname)
       if (!claims.has(hostname)) broken.push(`${what}: Plan ${plan} had not claimed ${hostname}`)
     }
-    checkConcurrency(fact.name, `write ${fact.version} of Plan ${fact.name}`)
+    checkConcurrency(fact.name, `write ${fact.version} of Plan ${fact.name}`, fact)
   }
 
   function seeNode(fact: Of<'node'>): void {
