@@ -13,7 +13,7 @@ import type { Client } from '../kube/client/client.ts'
 import type { EventRecorder } from '../kube/client/events.ts'
 import type { Store } from '../kube/client/store.ts'
 import type { Metrics } from '../observability/metrics.ts'
-import { SHIELD } from '../rollout/objectset.ts'
+import { SHIELD, UNSHIELD } from '../rollout/objectset.ts'
 import type { Action, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
@@ -238,7 +238,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       case 'shieldJob':
         return patchJob(action.job, {}, SHIELD)
       case 'suspendJob':
-        return patchJob(action.job, { suspend: true })
+        return patchJob(action.job, { suspend: true }, action.unshield === true ? UNSHIELD : {})
       case 'expireJob':
         return patchJob(action.job, { ttlSecondsAfterFinished: action.ttlSeconds })
       case 'deleteJob':

@@ -104,7 +104,7 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
   }
   if (unfinished && !job.suspend) {
     // Proven already: the pod that the Job would start next has nothing to do.
-    pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job) }])
+    pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job), unshield: true }])
     return report(started, pass, 'Verifying', hold('Verifying', 'stopping what is left of the apply Job'))
   }
   if (running.length > 0 || (unfinished && !job.suspended)) {
@@ -125,7 +125,7 @@ function stopOverdue(started: Started, pass: Pass, unfinished: boolean): boolean
   const deadline = deadlineOf(started)
   if (pass.now.wall < deadline) pass.lookAt(pass.now.mono + deadline - pass.now.wall)
   if (pass.now.wall < deadline || !unfinished || job === undefined || job.suspend) return false
-  pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job) }])
+  pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job), unshield: true }])
   report(started, pass, 'Verifying', hold('Verifying', 'the apply Job has run beyond its deadline; it is stopped'))
   return true
 }

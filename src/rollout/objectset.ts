@@ -18,6 +18,9 @@ export const SHIELD: Readonly<Record<string, string>> = {
   [`${OBJECTSET}/applied`]: '{ drover.io: an upgrade runs here; replacing the Job would kill it }',
 }
 
+/** Takes the shield off again. */
+export const UNSHIELD: Readonly<Record<string, null>> = { [`${OBJECTSET}/applied`]: null }
+
 /** SUC's Job as it is sent, but for `applied`: with the marks and an ownerReference, so that deleting the Plan deletes the Job. */
 export function ownedBySUC(job: Job, plan: Plan, controllerName: string): Job {
   const owner = {

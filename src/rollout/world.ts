@@ -248,7 +248,9 @@ export type Action =
   | { readonly do: 'evict'; readonly pod: Ref; readonly graceSeconds?: number }
   | { readonly do: 'createJob'; readonly job: Job }
   /** `startJob` raises the parallelism and shields, `shieldJob` only shields: from then on a returning SUC leaves the Job alone (`SHIELD`). */
-  | { readonly do: 'startJob' | 'shieldJob' | 'suspendJob'; readonly job: Ref }
+  | { readonly do: 'startJob' | 'shieldJob'; readonly job: Ref }
+  /** `unshield`: the node is proven, so a returning SUC may replace what is left of the Job by one of its own, which finds nothing to do. */
+  | { readonly do: 'suspendJob'; readonly job: Ref; readonly unshield?: true }
   /** With `resourceVersion`: only while the Job is as it was seen, so that one started meanwhile is left alone. */
   | { readonly do: 'deleteJob'; readonly job: Ref; readonly resourceVersion?: string }
   | { readonly do: 'expireJob'; readonly job: Ref; readonly ttlSeconds: number }

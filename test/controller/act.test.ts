@@ -154,6 +154,21 @@ describe('a Job that a returning SUC must leave alone', () => {
   })
 })
 
+describe('what is left of a Job', () => {
+  const job = { namespace: 'd', name: 'j', uid: 'u' }
+
+  test('is suspended under its shield after a failure, and without one when the node is proven', async () => {
+    const { calls, perform, time } = bench({})
+    await perform({ about: 'n1', actions: [{ do: 'suspendJob', job }] })
+    time.mono += 1000
+    await perform({ about: 'n1', actions: [{ do: 'suspendJob', job, unshield: true }] })
+    expect(calls.map(({ body }) => body)).toEqual([
+      { metadata: { uid: 'u', annotations: {} }, spec: { suspend: true } },
+      { metadata: { uid: 'u', annotations: { 'objectset.rio.cattle.io/applied': null } }, spec: { suspend: true } },
+    ])
+  })
+})
+
 describe('removing a Job', () => {
   const remove = (job: JobView): Step => ({
     about: 'j',
