@@ -128,7 +128,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     async controller({ user = DROVER, server, env = {}, flags = [] } = {}) {
       const config = await plane.kubeconfig(user, NAMESPACE)
       const controller = startController(flags, {
-        KUBECONFIG: config,
+        SYSTEM_UPGRADE_CONTROLLER_KUBE_CONFIG: config,
         SYSTEM_UPGRADE_CONTROLLER_NAMESPACE: NAMESPACE,
         ...(server === undefined ? {} : { SYSTEM_UPGRADE_CONTROLLER_MASTER_URL: server }),
         DROVER_METRICS_ADDRESS: '',
