@@ -20,7 +20,7 @@ import { isConflict, isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { safeName } from '../rollout/names.ts'
 import { cordonIsOurs, recordOf } from '../rollout/verdict.ts'
-import type { JobView, NodeView, PlanView } from '../rollout/world.ts'
+import type { JobView, NodeView } from '../rollout/world.ts'
 import { jobView, nodeView, planView } from './views.ts'
 
 /** A node's heartbeat may come between a read and a write; so often an object is read and written again. */
@@ -54,12 +54,12 @@ export async function release(client: Client, options: ReleaseOptions): Promise<
   const { items: jobs } = await client.list(`/apis/batch/v1/namespaces/${namespace}/jobs`)
   for (const raw of jobs) {
     const path = `/apis/batch/v1/namespaces/${namespace}/jobs/${jobView(raw)?.name}`
-    await settle(report, `Job ${jobView(raw)?.name}`, raw, path, client, (now) => releaseJob(client, jobView(now), path, report))
+    await settle(report, `Job ${jobView(raw)?.name}`, raw, path, client, (now) => releaseJob(client, jobView(now), path, options, report))
   }
   const { items: plans } = await client.list(`${PLAN_PATH_PREFIX}/namespaces/${namespace}/plans`)
   for (const raw of plans) {
     const path = `${PLAN_PATH_PREFIX}/namespaces/${namespace}/plans/${planView(raw)?.name}`
-    await settle(report, `Plan ${planView(raw)?.key}`, raw, path, client, (now) => releasePlan(client, planView(now), options, report))
+    await settle(report, `Plan ${planView(raw)?.key}`, raw, path, client, (now) => releasePlan(client, now, options, report))
   }
   const pulls = await client.list<JsonObject & { metadata: { name: string } }>(`/api/v1/namespaces/${namespace}/pods`, {
     query: { labelSelector: `${LABEL_CONTROLLER}=${options.controllerName},${LABEL_ROLE}=pull` },
@@ -153,26 +153,40 @@ async function releaseNode(
   done.push(`node ${node.name}: ${uncordon ? 'uncordoned and ' : ''}released`)
 }
 
-/** Jobs of ours that did not start, and prepare runs that nobody waits for any more; upgrades under way go on. */
-async function releaseJob(client: Client, job: JobView | undefined, path: string, { done, heldNodes }: Report): Promise<void> {
+/**
+ * Jobs of ours that did not start, and prepare runs that nobody waits for any more; upgrades under way go on. What a failure left
+ * suspended goes only with `all`: SUC, which knows no failures, would take its place with a Job of its own at once.
+ */
+async function releaseJob(
+  client: Client,
+  job: JobView | undefined,
+  path: string,
+  { all }: ReleaseOptions,
+  { done, heldNodes }: Report,
+): Promise<void> {
   if (job?.attempt === undefined || job.deleting || job.complete || job.failed !== undefined) return
-  if (job.parallelism !== 0 && job.labels[LABEL_ROLE] !== 'prepare') return
+  const idle = job.parallelism === 0 || (all && job.suspend && job.active === 0)
+  if (!idle && job.labels[LABEL_ROLE] !== 'prepare') return
   for (const name of heldNodes) if (job.labels[LABEL_NODE] === name || job.labels[LABEL_OUR_NODE] === safeName(name)) return
   await client.delete(path, { uid: job.uid, resourceVersion: job.resourceVersion, propagationPolicy: 'Background' })
   done.push(`Job ${job.name}: removed`)
 }
 
-async function releasePlan(client: Client, view: PlanView | undefined, { all }: ReleaseOptions, { held, done }: Report): Promise<void> {
+async function releasePlan(client: Client, raw: JsonObject, { all }: ReleaseOptions, { held, done }: Report): Promise<void> {
+  const view = planView(raw)
   if (view?.plan === undefined) return
   const path = `${PLAN_PATH_PREFIX}/namespaces/${view.namespace}/plans/${view.name}`
   const kept = view.plan.status.applying.filter((hostname) => held.get(hostname) === view.key)
-  if (kept.length < view.plan.status.applying.length) {
+  const released = view.plan.status.applying.length - kept.length
+  const told = addedStatus(raw)
+  if (released > 0 || told !== undefined) {
     await client.mergePatch(
       `${path}/status`,
-      { metadata: { uid: view.uid, resourceVersion: view.resourceVersion }, status: { applying: kept } },
+      { metadata: { uid: view.uid, resourceVersion: view.resourceVersion }, status: { applying: kept, ...told } },
       { fieldManager: FIELD_MANAGER },
     )
-    done.push(`Plan ${view.key}: ${view.plan.status.applying.length - kept.length} slots released`)
+    if (released > 0) done.push(`Plan ${view.key}: ${released} slots released`)
+    if (told !== undefined) done.push(`Plan ${view.key}: conditions and counts removed that nobody would keep up to date`)
   }
   if (all && view.plan.metadata.annotations[ANNOTATION_MEMORY] !== undefined) {
     await client.mergePatch(
@@ -182,4 +196,19 @@ async function releasePlan(client: Client, view: PlanView | undefined, { all }: 
     )
     done.push(`Plan ${view.key}: rollout memory removed`)
   }
+}
+
+/** Conditions that SUC keeps as they stand: a Plan it completes would read `Ready: False` for ever. */
+const ADDED_CONDITIONS = ['Ready', 'Reconciling', 'Stalled']
+const ADDED_FIELDS = ['nodeCounts', 'nodeStatuses', 'observedGeneration']
+
+/** A patch of the status that takes away what SUC does not know; undefined = there is nothing of that. */
+function addedStatus(raw: JsonObject): JsonObject | undefined {
+  const status = (raw['status'] ?? {}) as JsonObject
+  const conditions = (status['conditions'] ?? []) as readonly (JsonObject & { readonly type: string })[]
+  const kept = conditions.filter(({ type }) => !ADDED_CONDITIONS.includes(type))
+  // observedGeneration has a default, so it alone tells nothing.
+  const fields = ADDED_FIELDS.filter((field) => field in status)
+  if (kept.length === conditions.length && !fields.some((field) => field !== 'observedGeneration')) return undefined
+  return { conditions: kept, ...Object.fromEntries(fields.map((field) => [field, null])) }
 }

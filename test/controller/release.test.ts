@@ -8,7 +8,7 @@ import { aPlan, aWork } from '../rollout/build.ts'
 type Answer = (path: string, call: string) => JsonObject | number
 
 /** An API server of answers: lists as given, and for each other call an object or the status of a refusal. */
-function serverOf(lists: { nodes?: JsonObject[]; jobs?: JsonObject[] }, answer: Answer) {
+function serverOf(lists: { nodes?: JsonObject[]; jobs?: JsonObject[]; plans?: JsonObject[] }, answer: Answer) {
   const calls: string[] = []
   const options: unknown[] = []
   const call = async (verb: string, path: string, given?: unknown): Promise<JsonObject> => {
@@ -20,13 +20,13 @@ function serverOf(lists: { nodes?: JsonObject[]; jobs?: JsonObject[] }, answer: 
   }
   const client = {
     list: async (path: string) => ({
-      items: path.endsWith('/nodes') ? (lists.nodes ?? []) : path.endsWith('/jobs') ? (lists.jobs ?? []) : [],
+      items: lists[path.split('/').at(-1) as keyof typeof lists] ?? [],
     }),
     get: (path: string) => call('GET', path),
     mergePatch: (path: string, body: unknown) => call('PATCH', path, body),
     delete: (path: string, given: unknown) => call('DELETE', path, given),
   } as unknown as Client
-  return { calls, options, run: () => release(client, { namespace: 's', controllerName: 'c', all: false }) }
+  return { calls, options, run: (all = false) => release(client, { namespace: 's', controllerName: 'c', all }) }
 }
 
 const record = (name: string, work?: object) => ({
@@ -110,4 +110,44 @@ test('Jobs that did not start and prepare runs go; an upgrade that runs, an ende
   expect(calls).toEqual(['PATCH a', 'DELETE paused', 'DELETE prepare'])
   expect(options[1]).toMatchObject({ uid: 'uid-paused', resourceVersion: '5' })
   expect(done).toEqual(['node a: released', 'Job paused: removed', 'Job prepare: removed'])
+})
+
+test('the Job that a failure left suspended goes only when failures are forgotten, and never while a pod of it is left', async () => {
+  const failed = job('failed', 'a', 1, { spec: { parallelism: 1, suspend: true } })
+  const ending = job('ending', 'a', 1, { spec: { parallelism: 1, suspend: true }, status: { active: 1 } })
+  const server = (): ReturnType<typeof serverOf> => serverOf({ jobs: [failed, ending] }, () => ({}))
+  const [some, all] = [server(), server()]
+  await some.run()
+  expect(some.calls).toEqual([])
+  await all.run(true)
+  expect(all.calls).toEqual(['DELETE failed'])
+})
+
+test('what only Drover writes into the status of Plans goes, once; the rest stays as it is', async () => {
+  const sucs = [{ type: 'Complete', status: 'False', reason: 'SyncJob' }]
+  const told = { nodeCounts: { done: 1 }, nodeStatuses: [], observedGeneration: 2 }
+  const plan = (name: string, status: JsonObject): JsonObject => ({
+    apiVersion: 'upgrade.cattle.io/v1',
+    kind: 'Plan',
+    metadata: { name, namespace: 's', uid: `uid-${name}`, resourceVersion: '3' },
+    spec: { upgrade: { image: 'i' } },
+    status,
+  })
+  const conditions = [...sucs, ...['Ready', 'Reconciling', 'Stalled'].map((type) => ({ type, status: 'False' }))]
+  const { calls, options, run } = serverOf(
+    {
+      plans: [
+        plan('ours', { applying: [], conditions, ...told }),
+        plan('theirs', { applying: [], conditions: sucs, observedGeneration: -1 }),
+      ],
+    },
+    () => ({}),
+  )
+  const { done } = await run()
+  expect(calls).toEqual(['PATCH status'])
+  expect(options[0]).toEqual({
+    metadata: { uid: 'uid-ours', resourceVersion: '3' },
+    status: { applying: [], conditions: sucs, nodeCounts: null, nodeStatuses: null, observedGeneration: null },
+  })
+  expect(done).toEqual([expect.stringContaining('Plan s/ours')])
 })
