@@ -4,6 +4,7 @@ import type { ContainerStatus, Namespace, Node, Pod } from 'kubernetes-types/cor
 import { decodePlan } from '../api/decode-plan.ts'
 import { parseMemory } from '../api/memory.ts'
 import { ANNOTATION_ATTEMPT, ANNOTATION_HOLD, ANNOTATION_MEMORY, ANNOTATION_RECORD } from '../api/names.ts'
+import { parsePayloadResult } from '../api/payload-result.ts'
 import { parseRecord } from '../api/record.ts'
 import type { PlanCondition } from '../api/plan.ts'
 import type { JsonObject } from '../base/json.ts'
@@ -121,6 +122,7 @@ export function podView(raw: JsonObject): PodView | undefined {
         : unscheduled === undefined
           ? undefined
           : { reason: unscheduled.reason ?? 'Unscheduled', message: unscheduled.message ?? '' },
+    said: containers.map(({ state }) => parsePayloadResult(state?.terminated?.message ?? '')).findLast((said) => said !== undefined),
   }
 }
 

@@ -7,6 +7,7 @@ import { type FailureReason, type Hold, hold } from '../api/reasons.ts'
 import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import type { Pass } from './pass.ts'
+import { finalRefusal, refusalText } from './payload-word.ts'
 import { beginSoak, fail, finish, jobRef, patchNode, recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
 import type { JobView, NodeView, Phase, PodView, Ref } from './world.ts'
@@ -170,6 +171,14 @@ function soak(started: Started, pass: Pass): void {
 
 function unproven(started: Started, pass: Pass, key: string): void {
   const { node, work, job, pods } = started
+  const refusal = finalRefusal(pods)
+  // Only a kubelet that lives tells how a container ended. A node that is not Ready may still come back; its deadlines run.
+  if (refusal !== undefined && node.ready === 'True') {
+    const { log } = refusal
+    const message = `node ${node.name}: ${refusalText(refusal)}`
+    fail(pass, node, work, { reason: 'JobFailed', message, ...(log === undefined ? {} : { log }) }, failing(started, pass, false))
+    return report(started, pass, 'Failed')
+  }
   const ran = pods.some((pod) => pod.ranContainer) || (job !== undefined && job.failedPods > 0)
   if (
     work.kubernetes &&

@@ -14,6 +14,7 @@ import { aborted, checkPlan, inCalendar, inWindow, namespaceHeld, paused, START_
 import { attemptMark } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
+import { finalRefusal, refusalText } from './payload-word.ts'
 import { prepareJob, prepareJobName } from './prepare-job.ts'
 import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
@@ -201,13 +202,16 @@ function prepared(taken: Taken, pass: Pass, work: Work, mark: string): boolean {
     return false
   }
   if (job.complete) return true
-  if (job.failed !== undefined) {
+  const refusal = finalRefusal(pass.podsOf(job.uid))
+  if (job.failed !== undefined || refusal !== undefined) {
+    const why = refusal === undefined ? `${job.failed?.reason}: ${job.failed?.message}` : refusalText(refusal)
+    const log = refusal?.log
     fail(
       pass,
       node,
       work,
-      { reason: 'PrepareFailed', message: `Job ${job.namespace}/${job.name} failed: ${job.failed.reason}: ${job.failed.message}` },
-      { intact: true, plan: state.ref, clock: formatTime(pass.now.wall) },
+      { reason: 'PrepareFailed', message: `Job ${job.namespace}/${job.name} failed: ${why}`, ...(log === undefined ? {} : { log }) },
+      { intact: true, plan: state.ref, clock: formatTime(pass.now.wall), job },
     )
     say(taken, pass, 'Failed')
     return false

@@ -6,6 +6,7 @@ import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import type { Pod, Secret, Taint } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
 import type { RolloutMemory } from '../api/memory.ts'
+import type { PayloadResult } from '../api/payload-result.ts'
 import type { Plan, PlanCondition, PlanStatus } from '../api/plan.ts'
 import type { PolicyView } from '../api/policy.ts'
 import type { Hold } from '../api/reasons.ts'
@@ -92,6 +93,8 @@ export interface PodView {
   readonly pulled: boolean
   /** Reason and message of a container that waits, e.g. ImagePullBackOff, or of the unscheduled pod. */
   readonly waiting: { readonly reason: string; readonly message: string } | undefined
+  /** What the payload left when its container ended; undefined for other images, and while it runs. */
+  readonly said?: PayloadResult | undefined
 }
 
 /** A Plan as read; one that does not decode stops only itself. */

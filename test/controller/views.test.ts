@@ -90,6 +90,16 @@ describe('Jobs and pods', () => {
     ).toBe(true)
   })
 
+  test("the payload's last word is read from the termination message, another program's is not", () => {
+    const ended = (message: string) =>
+      pod({ phase: 'Failed', containerStatuses: [{ imageID: 'sha256:1', state: { terminated: { exitCode: 20, message } } }] })?.said
+    const line = { drover: 1, result: 'RolledBack', message: 'it crashed', final: true, log: 'fatal' }
+    expect(ended(JSON.stringify(line))).toEqual(line)
+    expect(ended('cp: no space left on device')).toBeUndefined()
+    expect(ended('{"drover":1,"result":7}')).toBeUndefined()
+    expect(ended('{"drover":')).toBeUndefined()
+  })
+
   test('why a pod waits: its container first, else the scheduler', () => {
     expect(
       pod({ phase: 'Pending', containerStatuses: [{ imageID: '', state: { waiting: { reason: 'ErrImagePull', message: 'not found' } } }] })

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { decide, recheck } from '../../src/rollout/decide.ts'
 import { applyJobName } from '../../src/rollout/job.ts'
 import { pullPodName } from '../../src/rollout/pull-pod.ts'
-import type { PlanView } from '../../src/rollout/world.ts'
+import type { NodeView, PlanView } from '../../src/rollout/world.ts'
 import { actions, aJob, aNode, aPlan, aPulled, aRecord, aServer, aWork, aWorld, hashOf, holdsOn, NEW, NOW, planHolds } from './build.ts'
 
 type KnownPlan = ReturnType<typeof aPlan>
@@ -242,6 +242,48 @@ describe('the node is the witness', () => {
   test('a failed first pod is no failure', () => {
     const decision = decide(started({}, { failedPods: 1 }))
     expect(decision.reports.get(PLAN)?.nodes.get('a')?.phase).toBe('Upgrading')
+  })
+
+  describe("the payload's last word", () => {
+    const said = (name: string, result: string, createdAt = NOW.wall, final = true) =>
+      aPulled(name, 'a', {
+        jobUID: 'uid-job',
+        labels: {},
+        ranContainer: true,
+        createdAt,
+        said: { drover: 1, result, message: `${name} says so`, final, log: 'last lines' },
+      })
+    const verdict = (pods: readonly ReturnType<typeof aPulled>[], node: Partial<NodeView> = {}) =>
+      decide({ ...started(node, { failedPods: 1 }), pods })
+
+    test('a roll back is a verdict at once, and what is left of the Job is stopped first', () => {
+      const decision = verdict([said('one', 'RolledBack')])
+      const step = decision.steps.find(({ actions }) => actions.some((action) => action.do === 'patchNode'))
+      expect(step?.actions.map((action) => action.do)).toEqual(['suspendJob', 'patchNode', 'event', 'event'])
+      const [patch] = actions(decision, 'patchNode')
+      expect(patch?.record.past?.[PLAN]).toMatchObject({
+        reason: 'JobFailed',
+        message: 'node a: the payload ended with RolledBack: one says so',
+        log: 'last lines',
+      })
+      expect(patch?.unschedulable).toBeUndefined()
+    })
+
+    test('the pod that only refuses to try again does not hide why', () => {
+      const [patch] = actions(verdict([said('one', 'RolledBack', NOW.wall - 1000), said('two', 'AlreadyTried')]), 'patchNode')
+      expect(patch?.record.past?.[PLAN]?.message).toContain('one says so')
+    })
+
+    test('a word that is not final, a success, and a node that is not Ready are no verdict', () => {
+      expect(actions(verdict([said('one', 'NotRunning', NOW.wall, false)]), 'patchNode')).toEqual([])
+      expect(actions(verdict([said('one', 'Upgraded')]), 'patchNode')).toEqual([])
+      expect(actions(verdict([said('one', 'RolledBack')], { ready: 'False' }), 'patchNode')).toEqual([])
+    })
+
+    test('the node is the witness: at the target, a refusal changes nothing', () => {
+      const [patch] = actions(verdict([said('one', 'NotProven')], { kubeletVersion: NEW }), 'patchNode')
+      expect(patch?.record.past).toBeUndefined()
+    })
   })
 
   test('a node that goes silent after the pod ran has its Job suspended at once', () => {
