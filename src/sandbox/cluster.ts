@@ -107,6 +107,7 @@ export function createSandbox(options: SandboxOptions = {}): Sandbox {
     clock,
     random: seededRandom(seed ^ 0xa91),
     faults,
+    accounts: true,
     ...(options.allow === undefined ? {} : { allow: options.allow }),
     ...(options.bookmarkMs === undefined ? {} : { bookmarkMs: options.bookmarkMs }),
     ...(options.freeze === undefined ? {} : { freeze: options.freeze }),

@@ -9,6 +9,7 @@ import {
   EVENTS,
   JOBS,
   type Kind,
+  type Meta,
   keyOf,
   LEASES,
   NAMESPACES,
@@ -16,7 +17,9 @@ import {
   REPLICA_SETS,
   SECRETS,
   SERVICE_ACCOUNTS,
+  type Stored,
 } from '../kinds.ts'
+import { ApiError } from '../client.ts'
 import { watchCache } from '../watch-cache.ts'
 import { isOver, type World } from './world.ts'
 
@@ -65,12 +68,21 @@ export function startNamespaces(world: World): void {
   watchCustomKinds(world, (kind) => {
     if (kind.namespaced) kinds.unshift(kind)
   })
+  const itemsOf = async (kind: Kind, namespace: string): Promise<readonly Stored<Meta>[]> => {
+    try {
+      return (await client.list(kind, namespace)).items
+    } catch (error) {
+      // Its definition is gone, and all of its kind with it.
+      if (error instanceof ApiError && error.status === 404) return []
+      throw error
+    }
+  }
   const queue = world.queue('namespace', async (name) => {
     const namespace = namespaces.get(name)
     if (namespace?.metadata.deletionTimestamp === undefined) return undefined
     let left = 0
     for (const kind of kinds) {
-      for (const object of (await client.list(kind, name)).items) {
+      for (const object of await itemsOf(kind, name)) {
         left++
         if (object.metadata.deletionTimestamp === undefined) await client.remove(kind, object)
       }

@@ -1,5 +1,6 @@
 import type { Log } from '../../base/log.ts'
 import type { Client } from '../client.ts'
+import { startAccounts } from './accounts.ts'
 import { startNamespaces, startPodGarbageCollector } from './cleanup.ts'
 import { startDisruption } from './disruption.ts'
 import { startJobController, startTtlController } from './job-controller.ts'
@@ -12,6 +13,7 @@ import { createWorld, type World } from './world.ts'
 /** Starts scheduler and controllers; resolves when they have seen the cluster. They end with the client's signal. */
 export async function startControllers(client: Client, scheduler: Client, log: Log, options: NodeLifecycleOptions = {}): Promise<World> {
   const world = createWorld(client, log)
+  startAccounts(world)
   startScheduler(world, scheduler)
   startJobController(world)
   startTtlController(world)

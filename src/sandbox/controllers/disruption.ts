@@ -60,7 +60,9 @@ export function startDisruption(world: World): void {
         disrupted[pod.metadata.name] === undefined &&
         isTrue(pod.status?.conditions, 'Ready'),
     ).length
-    const { expected, desired } = wants(budget, covered)
+    const wanted = wants(budget, covered)
+    if (typeof wanted === 'string') return void (await failSafe(budget, wanted))
+    const { expected, desired } = wanted
     const allowed = expected === 0 ? 0 : Math.max(0, healthy - desired)
     const status = {
       observedGeneration: budget.metadata.generation ?? 1,
@@ -91,32 +93,59 @@ export function startDisruption(world: World): void {
     return waitMs
   }
 
-  /** How many pods there should be, and how many must stay healthy. Percentages and maxUnavailable count the owners' scale. */
+  /** Nothing may be evicted while the pods cannot be counted; the budget stays one that was not looked at. */
+  async function failSafe(budget: Stored<PodDisruptionBudget>, message: string): Promise<void> {
+    const before = budget.status?.conditions?.find(({ type }) => type === 'DisruptionAllowed')
+    if (before?.reason === 'SyncFailed' && before.message === message && budget.status?.disruptionsAllowed === 0) return
+    const condition = {
+      type: 'DisruptionAllowed',
+      status: 'False',
+      reason: 'SyncFailed',
+      message,
+      lastTransitionTime: formatTime(client.clock.wall()),
+    }
+    const written = await client.update(
+      BUDGETS,
+      budget,
+      { status: { disruptionsAllowed: 0, conditions: [condition] } },
+      { subresource: 'status' },
+    )
+    if (written !== undefined) budgets.learn(written)
+  }
+
+  /**
+   * How many pods there should be, and how many must stay healthy; or why that cannot be told. Percentages and maxUnavailable count the
+   * owners' scale.
+   */
   function wants(
     budget: Stored<PodDisruptionBudget>,
     covered: readonly Stored<Pod>[],
-  ): { readonly expected: number; readonly desired: number } {
+  ): { readonly expected: number; readonly desired: number } | string {
     const { minAvailable, maxUnavailable } = budget.spec ?? {}
     if (maxUnavailable !== undefined) {
       const expected = scaleOf(covered)
+      if (typeof expected === 'string') return expected
       return { expected, desired: Math.max(0, expected - scaled(maxUnavailable, expected)) }
     }
     if (typeof minAvailable === 'string' && minAvailable.endsWith('%')) {
       const expected = scaleOf(covered)
+      if (typeof expected === 'string') return expected
       return { expected, desired: scaled(minAvailable, expected) }
     }
     return { expected: covered.length, desired: Number(minAvailable ?? 1) }
   }
 
-  function scaleOf(covered: readonly Stored<Pod>[]): number {
+  /** The sum of the owners' replicas. Pods without an owner are not counted; of owners without replicas (DaemonSets, Jobs) it cannot be told. */
+  function scaleOf(covered: readonly Stored<Pod>[]): number | string {
     const owners = new Map<string, number>()
-    let bare = 0
     for (const pod of covered) {
       const owner = controllerOf(pod)
-      if (owner === undefined) bare++
-      else if (!owners.has(owner.uid)) owners.set(owner.uid, replicasOf(pod.metadata.namespace ?? '', owner))
+      if (owner === undefined || owners.has(owner.uid)) continue
+      const scaleless = SCALELESS.get(owner.kind)
+      if (scaleless !== undefined) return `${scaleless} does not implement the scale subresource`
+      owners.set(owner.uid, replicasOf(pod.metadata.namespace ?? '', owner))
     }
-    return [...owners.values()].reduce((sum, replicas) => sum + replicas, bare)
+    return [...owners.values()].reduce((sum, replicas) => sum + replicas, 0)
   }
 
   function replicasOf(namespace: string, owner: { readonly kind: string; readonly name: string; readonly uid: string }): number {
@@ -127,6 +156,12 @@ export function startDisruption(world: World): void {
     return deployment?.spec?.replicas ?? set?.spec?.replicas ?? 0
   }
 }
+
+/** Controllers without a number of replicas, by kind. */
+const SCALELESS = new Map([
+  ['DaemonSet', 'daemonsets.apps'],
+  ['Job', 'jobs.batch'],
+])
 
 /** What a budget sees of a pod. */
 function countsAs(pod: Stored<Pod>): number {

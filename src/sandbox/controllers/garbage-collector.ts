@@ -1,5 +1,20 @@
 import type { OwnerReference } from 'kubernetes-types/meta/v1.d.ts'
-import { DAEMON_SETS, DEPLOYMENTS, JOBS, type Kind, type Meta, NODES, PODS, REPLICA_SETS, type Stored } from '../kinds.ts'
+import {
+  BUDGETS,
+  CONFIG_MAPS,
+  DAEMON_SETS,
+  DEPLOYMENTS,
+  JOBS,
+  type Kind,
+  LEASES,
+  type Meta,
+  NODES,
+  PODS,
+  REPLICA_SETS,
+  SECRETS,
+  SERVICE_ACCOUNTS,
+  type Stored,
+} from '../kinds.ts'
 import { type Cache, watchCache } from '../watch-cache.ts'
 import { watchCustomKinds } from './cleanup.ts'
 import type { World } from './world.ts'
@@ -11,7 +26,7 @@ interface Known {
 
 /**
  * Objects whose owners are all gone follow them; owners being deleted with the finalizers `foregroundDeletion` or `orphan` are let go when their
- * dependents are gone or let go. Pods, Nodes, workloads and custom resources are watched; an owner of another kind can't be judged and protects.
+ * dependents are gone or let go. An owner of a kind that is not followed here can't be judged and protects.
  */
 export function startGarbageCollector(world: World): void {
   const { client } = world
@@ -29,8 +44,10 @@ export function startGarbageCollector(world: World): void {
   async function collect({ kind, object }: Known): Promise<undefined> {
     const owners = object.metadata.ownerReferences ?? []
     if (owners.length === 0) return undefined
-    for (const owner of owners) if (await stands(object, owner)) return undefined
-    await client.remove(kind, object, { propagation: 'Background' })
+    const standing: OwnerReference[] = []
+    for (const owner of owners) if (await stands(object, owner)) standing.push(owner)
+    if (standing.length === 0) await client.remove(kind, object, { propagation: 'Background' })
+    else if (standing.length < owners.length) await client.update(kind, object, { metadata: { ownerReferences: standing } })
     return undefined
   }
 
@@ -98,12 +115,23 @@ export function startGarbageCollector(world: World): void {
     })
   }
 
-  follow(PODS, world.pods as Cache<Meta>)
-  follow(NODES, world.nodes as Cache<Meta>)
-  follow(JOBS, world.jobs as Cache<Meta>)
-  follow(DEPLOYMENTS, world.deployments as Cache<Meta>)
-  follow(REPLICA_SETS, world.replicaSets as Cache<Meta>)
-  follow(DAEMON_SETS, world.daemonSets as Cache<Meta>)
+  const { pods, nodes, jobs, deployments, replicaSets, daemonSets, leases, budgets } = world
+  const shared: readonly (readonly [Kind, unknown])[] = [
+    [PODS, pods],
+    [NODES, nodes],
+    [JOBS, jobs],
+    [DEPLOYMENTS, deployments],
+    [REPLICA_SETS, replicaSets],
+    [DAEMON_SETS, daemonSets],
+    [LEASES, leases],
+    [BUDGETS, budgets],
+  ]
+  for (const [kind, cache] of shared) follow(kind, cache as Cache<Meta>)
+  for (const kind of [CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS]) {
+    const cache = watchCache<Meta>(client, kind)
+    follow(kind, cache)
+    cache.start()
+  }
   watchCustomKinds(world, (kind) => {
     const cache = watchCache<Meta>(client, kind)
     follow(kind, cache)

@@ -5,6 +5,9 @@ import { controllerOf, JOBS, keyOf, PODS, type Stored } from '../kinds.ts'
 import { backoffMs, deadlineOf, finished, type JobPods, sortPods, verdictOf, wantedPods, withCondition } from './job-status.ts'
 import { createPod, suffix, type World } from './world.ts'
 
+/** On a Job's pods until they are counted, so that none goes unseen. */
+const TRACKING = 'batch.kubernetes.io/job-tracking'
+
 /** What is remembered of a Job's pods, by UID, so that each counts once though its object goes. */
 interface Tally {
   readonly succeeded: Set<string>
@@ -21,16 +24,36 @@ export function startJobController(world: World): void {
   const { clock } = client
   const tallies = new Map<string, Tally>()
   const queue = world.queue('job', reconcile)
+  /** Pods whose Job is gone, going or finished: nobody counts them any more. */
+  const orphans = world.queue('job-orphans', async (key) => {
+    const pod = pods.get(key)
+    const owner = pod === undefined ? undefined : controllerOf(pod)
+    if (pod === undefined || pod.metadata.finalizers?.includes(TRACKING) !== true) return undefined
+    const job = owner?.kind === 'Job' ? await client.get<Job>(JOBS, pod.metadata.namespace, owner.name) : undefined
+    const counts = job !== undefined && job.metadata.uid === owner?.uid && job.metadata.deletionTimestamp === undefined
+    if (!counts || finished(job) !== undefined) await release(pod)
+    return undefined
+  })
+
+  async function release(pod: Stored<Pod>): Promise<void> {
+    const { finalizers = [] } = pod.metadata
+    if (!finalizers.includes(TRACKING)) return
+    const left = finalizers.filter((finalizer) => finalizer !== TRACKING)
+    await client.update(PODS, pod, { metadata: { finalizers: left.length === 0 ? null : left } })
+  }
 
   jobs.onChange(({ before, after }) => {
     const job = after ?? before
     if (job === undefined) return
     if (after === undefined) tallies.delete(job.metadata.uid)
+    if (after === undefined || after.metadata.deletionTimestamp !== undefined)
+      for (const pod of pods.by('owner', job.metadata.uid)) orphans.add(keyOf(pod))
     queue.add(keyOf(job))
   })
   pods.onChange(({ before, after }) => {
     const pod = after ?? before
     const owner = pod === undefined ? undefined : controllerOf(pod)
+    if (after?.metadata.finalizers?.includes(TRACKING) === true && tallies.get(owner?.uid ?? '') === undefined) orphans.add(keyOf(after))
     if (pod === undefined || owner?.kind !== 'Job') return
     const tally = tallies.get(owner.uid)
     if (tally !== undefined) count(tally, pod, after === undefined)
@@ -64,10 +87,16 @@ export function startJobController(world: World): void {
     const job = jobs.get(key)
     if (job === undefined || job.metadata.deletionTimestamp !== undefined) return undefined
     const tally = tallyOf(job)
-    if (finished(job) !== undefined) return undefined
-    const own = sortPods(pods.by('owner', job.metadata.uid))
-    // With TerminatingOrFailed a pod that is being deleted counts as failed at once, and is replaced at once.
-    if (job.spec?.podReplacementPolicy !== 'Failed') for (const pod of own.terminating) count(tally, pod, true)
+    const all = pods.by('owner', job.metadata.uid)
+    if (finished(job) !== undefined) {
+      for (const pod of all) await release(pod)
+      return undefined
+    }
+    const own = sortPods(all)
+    // With TerminatingOrFailed a pod that is being deleted counts as failed at once, and is replaced at once. Without grace left, it is as good as gone.
+    for (const pod of own.terminating)
+      if (job.spec?.podReplacementPolicy !== 'Failed' || pod.metadata.deletionGracePeriodSeconds === 0) count(tally, pod, true)
+    for (const pod of all) if (isCounted(tally, pod)) await release(pod)
     const now = formatTime(clock.wall())
     const counts = { succeeded: tally.succeeded.size, failed: tally.failed.size }
     const verdict = verdictOf(job, counts, own, clock.wall())
@@ -131,6 +160,7 @@ export function startJobController(world: World): void {
   async function remove(active: readonly Stored<Pod>[], into: Set<string>): Promise<void> {
     for (const pod of active) {
       into.add(pod.metadata.uid)
+      await release(pod)
       await client.remove(PODS, pod)
     }
   }
@@ -159,6 +189,11 @@ export function startJobController(world: World): void {
     const written = await client.update(JOBS, job, { status }, { subresource: 'status' })
     if (written !== undefined) jobs.learn(written)
   }
+}
+
+function isCounted(tally: Tally, { metadata: { uid, deletionTimestamp }, status }: Stored<Pod>): boolean {
+  if (!tally.succeeded.has(uid) && !tally.failed.has(uid) && !tally.dismissed.has(uid)) return false
+  return deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed'
 }
 
 function sameStatus(
@@ -194,6 +229,8 @@ function podOf(job: Stored<Job>, name: string): Pod {
     metadata: {
       ...template.metadata,
       name,
+      generateName: `${job.metadata.name}-`,
+      finalizers: [TRACKING],
       ...(namespace === undefined ? {} : { namespace }),
       labels: {
         ...template.metadata?.labels,
@@ -220,7 +257,7 @@ export function startTtlController(world: World): void {
     if (job === undefined || end === undefined || ttl === undefined || job.metadata.deletionTimestamp !== undefined) return undefined
     const left = Date.parse(end.lastTransitionTime ?? '') + ttl * 1000 - client.clock.wall()
     if (left > 0) return left
-    await client.remove(JOBS, job, { propagation: 'Background' })
+    await client.remove(JOBS, job, { propagation: 'Foreground' })
     return undefined
   })
   jobs.onChange(({ after }) => {

@@ -224,7 +224,13 @@ function inNamespace(object: Stored<object>): { namespace?: string } {
 
 function podFrom(template: PodTemplateSpec, kind: Kind, owner: Stored<ReplicaSet | DaemonSet | Deployment>, name: string): Pod {
   return {
-    metadata: { ...template.metadata, name, ...inNamespace(owner), ownerReferences: [ownedBy(kind, owner)] },
+    metadata: {
+      ...template.metadata,
+      name,
+      generateName: `${owner.metadata.name}-`,
+      ...inNamespace(owner),
+      ownerReferences: [ownedBy(kind, owner)],
+    },
     spec: template.spec ?? { containers: [] },
   }
 }

@@ -1,7 +1,8 @@
 import type { Json, JsonObject } from '../../base/json.ts'
 import { formatTime } from '../../base/clock.ts'
-import { arrayOf, asText, at, isObject, objectOf } from './json.ts'
-import { badRequest, conflict, forbidden } from './status.ts'
+import { arrayOf, at, isObject, objectOf } from './json.ts'
+import { notSupported } from './query.ts'
+import { badRequest, conflict, forbidden, invalid } from './status.ts'
 import type { ApiObject, Resource } from './types.ts'
 import { qualified } from './types.ts'
 import type { WriteContext } from './write.ts'
@@ -22,9 +23,9 @@ export function deleteOptions(body: Json | undefined, query: Readonly<Record<str
     throw badRequest('gracePeriodSeconds must be an integer')
   const propagation = given['propagationPolicy'] ?? query['propagationPolicy']
   if (propagation !== undefined && propagation !== 'Foreground' && propagation !== 'Background' && propagation !== 'Orphan')
-    throw badRequest(
-      `DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "${asText(propagation)}": supported values: "Background", "Foreground", "Orphan"`,
-    )
+    throw invalid({ group: 'meta.k8s.io', plural: 'deleteoptions', kind: 'DeleteOptions' }, '', [
+      notSupported('propagationPolicy', propagation, ['Foreground', 'Background', 'Orphan', 'nil']),
+    ])
   const { uid, resourceVersion } = objectOf(given['preconditions'])
   return {
     graceSeconds: typeof grace === 'number' ? grace : undefined,
@@ -43,23 +44,30 @@ export interface Deletion {
   readonly last: ApiObject
 }
 
-const permanent = new Set(['default', 'kube-system', 'kube-public', 'kube-node-lease'])
+const permanent = new Set(['default', 'kube-system', 'kube-public'])
 
 /** Deletes an object or, where a kubelet or a finalizer has a say, marks it as deleted. */
 export function remove(context: WriteContext, resource: Resource, old: ApiObject, options: DeleteOptions): Deletion {
   const { name } = old.metadata
   if (options.uid !== undefined && options.uid !== old.metadata.uid)
-    throw conflict(resource, name, `Precondition failed: UID in precondition: ${options.uid}, UID in object meta: ${old.metadata.uid}`)
+    throw conflict(
+      // Here the server names the kind.
+      { group: resource.group, plural: resource.kind },
+      name,
+      `the UID in the precondition (${options.uid}) does not match the UID in record (${old.metadata.uid}). The object might have been deleted and then recreated`,
+    )
   if (options.resourceVersion !== undefined && options.resourceVersion !== old.metadata.resourceVersion)
     throw conflict(
-      resource,
+      { group: resource.group, plural: resource.kind },
       name,
-      `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${old.metadata.resourceVersion}`,
+      `the ResourceVersion in the precondition (${options.resourceVersion}) does not match the ResourceVersion in record (${old.metadata.resourceVersion}). The object might have been modified`,
     )
   if (resource.kind === 'Namespace' && permanent.has(name)) throw forbidden(resource, name, 'this namespace may not be deleted')
 
   const grace = resource.kind === 'Pod' ? podGrace(old, options.graceSeconds) : 0
-  const finalizers = finalizersAfter(old, options.propagation)
+  // batch/v1 orphans unless it is told otherwise, for the sake of its first clients.
+  const propagation = options.propagation ?? (resource.kind === 'Job' ? 'Orphan' : undefined)
+  const finalizers = finalizersAfter(old, propagation)
   const waits = finalizers.length > 0 || grace > 0 || (resource.kind === 'Namespace' && arrayOf(at(old, 'spec', 'finalizers')).length > 0)
   const key = qualified(resource)
   const dryRun = context.dryRun || options.dryRun

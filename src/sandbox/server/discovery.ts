@@ -24,6 +24,7 @@ const subresourceKinds: Readonly<
 > = {
   eviction: { kind: 'Eviction', group: 'policy', version: 'v1', verbs: ['create'] },
   binding: { kind: 'Binding', group: '', version: 'v1', verbs: ['create'] },
+  token: { kind: 'TokenRequest', group: 'authentication.k8s.io', version: 'v1', verbs: ['create'] },
   scale: { kind: 'Scale', group: 'autoscaling', version: 'v1', verbs: ['get', 'patch', 'update'] },
 }
 

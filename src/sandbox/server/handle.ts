@@ -9,13 +9,28 @@ import { openapi } from './openapi.ts'
 import { applyPatch, applyType, patched } from './patch/patch.ts'
 import type { Presenter } from './present.ts'
 import { presenterFor } from './present.ts'
-import { list, selected } from './read.ts'
+import { list, notFromTheFuture, parseRevision, selected } from './read.ts'
+import { builtIn } from './resources.ts'
 import type { Route } from './route.ts'
 import { route } from './route.ts'
+import { checkWriteOptions } from './query.ts'
 import { parseSelection } from './selectors.ts'
 import type { Core } from './server.ts'
-import { ApiError, badRequest, forbidden, methodNotAllowed, noSuchPath, notFound, success, unsupportedMediaType } from './status.ts'
+import { wrong } from './rules/causes.ts'
+import {
+  ApiError,
+  badRequest,
+  forbidden,
+  invalid,
+  methodNotAllowed,
+  noSuchPath,
+  notFound,
+  pageNotFound,
+  success,
+  unsupportedMediaType,
+} from './status.ts'
 import { bind, finalize, readLog, rescale, scaleOf } from './subresources.ts'
+import { issueToken } from './tokens.ts'
 import type { Answer, ApiObject, Resource, Who, Write, WriteVerb } from './types.ts'
 import { qualified } from './types.ts'
 import type { Outcome, WriteContext } from './write.ts'
@@ -33,6 +48,8 @@ export interface Understood {
 export type Handler = (who: Who, request: Request) => Understood
 
 type ObjectRoute = Extract<Route, { kind: 'object' }>
+
+const readable = new Set(['status', 'scale', 'log'])
 
 const verbs = { GET: 'get', POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' } as const
 
@@ -106,10 +123,12 @@ function read(core: Core, who: Who, request: Request, target: ObjectRoute, call:
   const presenter = presenterFor(resource, request.accept, () => core.clock.wall(), query['includeObject'])
   if (name === undefined) return { status: 200, body: list(core.store, resource, namespace, query, presenter) }
   if (subresource !== undefined && !resource.subresources.includes(subresource)) throw noSuchPath()
+  if (subresource !== undefined && !readable.has(subresource)) throw methodNotAllowed()
+  const revision = query['resourceVersion'] ?? ''
+  if (revision !== '') notFromTheFuture(core.store, parseRevision(revision))
   const object = existing(core.store, resource, namespace, name)
-  if (subresource === 'log') return { status: 200, body: readLog(core.logs, object, query, core.clock.wall()) }
+  if (subresource === 'log') return readLog(core.logs, object, query, core.clock.wall())
   if (subresource === 'scale') return { status: 200, body: scaleOf(object) }
-  if (subresource !== undefined && subresource !== 'status') throw methodNotAllowed()
   return { status: 200, body: presenter.object(object) }
 }
 
@@ -145,6 +164,10 @@ function recordedWrite(core: Core, who: Who, request: Request, target: ObjectRou
   return { answer, recorded }
 }
 
+const optionsOf = { POST: 'CreateOptions', PUT: 'UpdateOptions', PATCH: 'PatchOptions', DELETE: 'DeleteOptions' } as const
+
+const isApply = (request: Request): boolean => request.method === 'PATCH' && request.contentType?.split(';')[0] === applyType
+
 interface Done {
   readonly answer: Answer
   readonly before: ApiObject | undefined
@@ -154,8 +177,7 @@ interface Done {
 
 function write(core: Core, who: Who, request: Request, target: ObjectRoute): Done {
   const query = request.query ?? {}
-  if (query['dryRun'] !== undefined && query['dryRun'] !== 'All')
-    throw badRequest(`dryRun: Unsupported value: "${query['dryRun']}": supported values: "All"`)
+  checkWriteOptions(optionsOf[request.method as keyof typeof optionsOf], query, isApply(request))
   const context: WriteContext = {
     store: core.store,
     random: core.random,
@@ -163,6 +185,7 @@ function write(core: Core, who: Who, request: Request, target: ObjectRoute): Don
     manager: query['fieldManager'] ?? who.userAgent.split('/')[0] ?? who.user,
     dryRun: query['dryRun'] === 'All',
     strict: query['fieldValidation'] === 'Strict',
+    accounts: core.accounts,
   }
   const { resource, subresource } = target
   const presenter = presenterFor(resource, request.accept, () => core.clock.wall(), query['includeObject'])
@@ -195,6 +218,11 @@ function post(core: Core, context: WriteContext, request: Request, target: Objec
     if (resource.namespaced && namespace === undefined) throw methodNotAllowed()
     return finished(context, create(context, resource, readBody(resource, namespace, undefined, request.body)), presenter, 201)
   }
+  if (subresource === 'token') {
+    const account = existing(context.store, resource, namespace, name)
+    const body = issueToken(account, request.body, context.now)
+    return { answer: { status: 201, body }, before: account, after: account, dryRun: context.dryRun }
+  }
   if (subresource === 'eviction') {
     const budgets = core.registry.byName('poddisruptionbudgets.policy')
     if (budgets === undefined) throw noSuchPath()
@@ -219,18 +247,23 @@ function post(core: Core, context: WriteContext, request: Request, target: Objec
 
 function requireJson(request: Request): void {
   const type = request.contentType ?? 'application/json'
-  if (!type.startsWith('application/json')) throw unsupportedMediaType(type, ['application/json', 'application/yaml'])
+  if (!type.startsWith('application/json')) throw unsupportedMediaType()
 }
 
 function put(context: WriteContext, request: Request, target: ObjectRoute, presenter: Presenter): Done {
   const { resource, namespace, name, subresource } = target
   if (name === undefined || (resource.namespaced && namespace === undefined)) throw methodNotAllowed()
   requireJson(request)
-  const old = existing(context.store, resource, namespace, name)
-  if (subresource === 'scale') return scaled(context, resource, old, objectOf(request.body))
-  if (subresource === 'finalize') return finished(context, finalize(context, resource, old, request.body), presenter, 200)
+  if (subresource === 'scale') {
+    return scaled(context, resource, existing(context.store, resource, namespace, name), objectOf(request.body))
+  }
+  if (subresource === 'finalize') {
+    const old = existing(context.store, resource, namespace, name)
+    return finished(context, finalize(context, resource, old, request.body), presenter, 200)
+  }
   if (subresource !== undefined && subresource !== 'status') throw methodNotAllowed()
   const body = readBody(resource, namespace, name, request.body)
+  const old = existing(context.store, resource, namespace, name)
   requireVersion(resource, name, body)
   return finished(context, update(context, resource, old, body, { subresource }), presenter, 200)
 }
@@ -273,8 +306,6 @@ function patch(context: WriteContext, request: Request, target: ObjectRoute, pre
   const query = request.query ?? {}
   const contentType = (request.contentType ?? 'application/json').split(';')[0] ?? ''
   if (contentType === applyType) {
-    if (query['fieldManager'] === undefined || query['fieldManager'] === '')
-      throw badRequest('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch')
     const old = context.store.get(qualified(resource), namespace, name)
     if (old === undefined && subresource !== undefined) throw notFound(resource, name)
     const outcome = applyPatch(
@@ -292,7 +323,7 @@ function patch(context: WriteContext, request: Request, target: ObjectRoute, pre
   if (subresource !== undefined && subresource !== 'status') throw methodNotAllowed()
   return finished(
     context,
-    update(context, resource, old, patched(resource, old, contentType, request.body), { subresource }),
+    update(context, resource, old, patched(resource, old, contentType, request.body), { subresource, patch: true }),
     presenter,
     200,
   )
@@ -323,20 +354,35 @@ function destroy(context: WriteContext, request: Request, target: ObjectRoute, p
 /** Paths that are no resources: discovery, version, health, reviews. */
 function other(core: Core, who: Who, request: Request): Answer {
   const { path, method } = request
-  if (path === '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews' && method === 'POST') return review(core, who, request.body)
-  if (method !== 'GET') throw noSuchPath()
+  if (path === '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews') {
+    if (method !== 'POST') throw methodNotAllowed()
+    return review(core, who, request.body)
+  }
+  if (method !== 'GET') throw missing(path)
   if (path === '/version' || path === '/version/') return { status: 200, body: serverVersion }
   // kubectl reads OpenAPI v2 as protobuf, and only to validate what it finds there: an empty document, in which there is nothing to find.
   if (path === '/openapi/v2') return { status: 200, body: '' }
   if (path === '/healthz' || path === '/livez' || path === '/readyz') return { status: 200, body: 'ok' }
   const found = discover(core.registry, path, request.accept) ?? openapi(core.registry, path)
-  if (found === undefined) throw noSuchPath()
+  if (found === undefined) throw missing(path)
   return { status: 200, body: found }
+}
+
+/** Groups of the server's own answer with a Status, all other paths with a line of text. */
+function missing(path: string): ApiError {
+  const [, root, group, ...rest] = path.split('/')
+  const own = root === 'api' || (root === 'apis' && rest.length > 0 && builtIn.some((resource) => resource.group === group))
+  return own ? noSuchPath() : pageNotFound()
 }
 
 function review(core: Core, who: Who, body: Json | undefined): Answer {
   const spec = objectOf(at(body, 'spec'))
   const asked = spec['resourceAttributes']
+  const field = 'spec.resourceAttributes'
+  if (isObject(asked) === isObject(spec['nonResourceAttributes']))
+    throw invalid({ group: 'authorization.k8s.io', plural: '', kind: '' }, '', [
+      wrong(field, asked ?? null, 'exactly one of nonResourceAttributes or resourceAttributes must be specified'),
+    ])
   const text = (key: string): string => stringOf(objectOf(asked)[key]) ?? ''
   const allowed =
     !isObject(asked) ||

@@ -6,7 +6,8 @@ import { presenterFor } from './present.ts'
 import { parseRevision, selected } from './read.ts'
 import { parseSelection } from './selectors.ts'
 import type { Core } from './server.ts'
-import { ApiError, badRequest, expired, methodNotAllowed } from './status.ts'
+import { checkWatchOptions } from './query.ts'
+import { ApiError, expired, methodNotAllowed } from './status.ts'
 import type { Answer, Who } from './types.ts'
 import { qualified } from './types.ts'
 import type { Sink, WatchSpec } from './watch.ts'
@@ -37,8 +38,9 @@ function start(core: Core, who: Who, understood: Understood, request: Request, s
   if (target.kind !== 'object') throw methodNotAllowed()
   core.history.count(call.user, 'watch', call.resource)
   authorize(core, who, target, { ...call, verb: 'watch' })
-  const { resource, namespace, name } = target
-  const selection = parseSelection(resource, name === undefined ? query : { ...query, fieldSelector: `metadata.name=${name}` })
+  const { resource, namespace } = target
+  checkWatchOptions(query)
+  const selection = parseSelection(resource, query)
   const presenter = presenterFor(resource, request.accept, () => core.clock.wall(), query['includeObject'])
   const bookmarks = query['allowWatchBookmarks'] === 'true'
   const bookmark = (revision: number, initialEnd: boolean): Json => ({
@@ -58,8 +60,6 @@ function start(core: Core, who: Who, understood: Understood, request: Request, s
 
   const since = query['resourceVersion'] ?? ''
   const sendsInitial = query['sendInitialEvents'] === 'true'
-  if (sendsInitial && query['resourceVersionMatch'] !== 'NotOlderThan')
-    throw badRequest('resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
   const initial: Json[] =
     since === '' || since === '0' || sendsInitial
       ? selected(core.store, resource, namespace, selection).map((object) => ({ type: 'ADDED', object: spec.present(object) }))
@@ -84,8 +84,9 @@ function openMute(core: Core, spec: WatchSpec, sink: Sink, initial: readonly Jso
 
 /** Everything since a revision. */
 function missed(core: Core, spec: WatchSpec, since: number): Json[] {
-  if (since < core.store.compacted) throw expired(`too old resource version: ${since} (${core.store.compacted})`)
-  const { log } = core.store.table(spec.resource)
+  const { log, since: born } = core.store.table(spec.resource)
+  const oldest = Math.max(core.store.compacted, born)
+  if (since < oldest) throw expired(`too old resource version: ${since} (${oldest})`)
   let from = log.length
   while (from > 0 && (log[from - 1]?.rv ?? 0) > since) from--
   return log.slice(from).flatMap((change) => eventFor(spec, change) ?? [])

@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../../base/json.ts'
 import { columnsOf, rowOf } from './table.ts'
+import { schemaDefaulted } from './schema.ts'
 import { notAcceptable } from './status.ts'
 import type { ApiObject, Resource } from './types.ts'
 import { groupVersion } from './types.ts'
@@ -22,16 +23,44 @@ export function presenterFor(
   now: () => number,
   includeObject: string | undefined,
 ): Presenter {
-  for (const alternative of (accept ?? '').split(',')) {
-    const as = /;\s*as=(\w+)/.exec(alternative)?.[1]
+  for (const alternative of (accept ?? '*/*').split(',')) {
+    const [type = '', ...parameters] = alternative.split(';').map((part) => part.trim())
+    if (!mediaTypes.has(type)) continue
+    const as = parameters.find((parameter) => parameter.startsWith('as='))?.slice(3)
+    if (as === undefined) return whole(resource)
     if (as === 'Table') return tables(resource, now, includeObject ?? 'Metadata')
     if (as === 'PartialObjectMetadata')
       return { ...partial, list: () => refused(as, `the requested object is a list (${goType(resource)}List)`) }
     if (as === 'PartialObjectMetadataList')
       return { ...partial, streams: false, object: () => refused(as, `the requested object is not a list (${goType(resource)})`) }
-    if (as === undefined) break
   }
-  return whole(resource)
+  throw notAcceptable(`406: Not Acceptable\n\nAvailable representations: ${available}`)
+}
+
+const available = 'application/json, application/yaml, application/vnd.kubernetes.protobuf'
+const mediaTypes = new Set(['', '*/*', 'application/*', ...available.split(', ')])
+
+const defaulted = new WeakMap<Resource, WeakMap<ApiObject, ApiObject>>()
+
+/** A definition that changed gives its new defaults to what was stored before, too. */
+function defaultedOnRead(resource: Resource, object: ApiObject): ApiObject {
+  let known = defaulted.get(resource)
+  if (known === undefined) defaulted.set(resource, (known = new WeakMap()))
+  let read = known.get(object)
+  if (read === undefined) known.set(object, (read = schemaDefaulted(object, resource.custom?.schema) as ApiObject))
+  return read
+}
+
+const bare = new WeakMap<ApiObject, JsonObject>()
+
+/** An item of a list: those of built-in types do not repeat what the list says. */
+function itemOf(object: ApiObject): JsonObject {
+  let item = bare.get(object)
+  if (item === undefined) {
+    const { kind: _k, apiVersion: _a, ...rest } = object
+    bare.set(object, (item = rest))
+  }
+  return item
 }
 
 function refused(as: string, but: string): never {
@@ -42,7 +71,10 @@ const goType = ({ group, kind }: Resource): string => `*${group === '' ? 'core' 
 
 function whole(resource: Resource): Presenter {
   const apiVersion = groupVersion(resource)
-  const versioned = (object: ApiObject): ApiObject => (object.apiVersion === apiVersion ? object : { ...object, apiVersion })
+  const versioned = (object: ApiObject): ApiObject => {
+    const read = resource.custom === undefined ? object : defaultedOnRead(resource, object)
+    return read.apiVersion === apiVersion ? read : { ...read, apiVersion }
+  }
   return {
     streams: true,
     object: versioned,
@@ -51,7 +83,7 @@ function whole(resource: Resource): Presenter {
       kind: `${resource.kind}List`,
       apiVersion,
       metadata,
-      items: resource.custom === undefined ? objects : objects.map(versioned),
+      items: objects.map(resource.custom === undefined ? itemOf : versioned),
     }),
     bookmark: (revision, annotations) => ({
       kind: resource.kind,

@@ -2,6 +2,7 @@ import type { Json, JsonObject } from '../../base/json.ts'
 import type { Presenter } from './present.ts'
 import type { Selection } from './selectors.ts'
 import { parseSelection } from './selectors.ts'
+import { checkListOptions } from './query.ts'
 import { badRequest, expired, tooLargeRevision } from './status.ts'
 import type { Store } from './store.ts'
 import type { ApiObject, Resource } from './types.ts'
@@ -16,21 +17,26 @@ interface Continue {
 }
 
 const expiredToken =
-  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.'
+  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.'
+
+/** In a token: whatever is there when it comes back. */
+const present = -1
 
 /** A page of a list. All pages of a list show the same moment. */
 export function list(store: Store, resource: Resource, namespace: string | undefined, query: Query, presenter: Presenter): Json {
+  checkListOptions(query)
   const selection = parseSelection(resource, query)
   const limit = positive(query['limit'])
   const token = query['continue'] ?? ''
-  const from = token === '' ? { rv: checkRevision(store, query), after: '' } : parseToken(token)
+  const asked = token === '' ? { rv: checkRevision(store, query), after: '' } : parseToken(token)
+  const from = asked.rv === present ? { ...asked, rv: store.revision } : asked
   if (token === '' && limit === undefined && from.rv === store.revision)
     return presenter.list(selected(store, resource, namespace, selection), { resourceVersion: String(from.rv) })
 
   const table = store.table(qualified(resource))
   const current = from.rv === store.revision
   const objects = current ? table.objects : store.snapshot(qualified(resource), from.rv)
-  if (objects === undefined) throw expired(expiredToken)
+  if (objects === undefined) throw expired(expiredToken, encodeToken({ rv: present, after: from.after }))
   const keys = current ? table.keys() : [...objects.keys()].sort()
 
   const page: ApiObject[] = []
@@ -71,18 +77,23 @@ function inNamespace(object: ApiObject, namespace: string | undefined): boolean 
 function checkRevision(store: Store, query: Query): number {
   const asked = query['resourceVersion'] ?? ''
   const match = query['resourceVersionMatch'] ?? ''
-  if (match !== '' && asked === '') throw badRequest('resourceVersionMatch is forbidden unless resourceVersion is provided')
   if (asked === '' || asked === '0') return store.revision
   const wanted = parseRevision(asked)
-  if (wanted > store.revision) throw tooLargeRevision(wanted, store.revision)
+  notFromTheFuture(store, wanted)
   if (match !== 'Exact') return store.revision
   if (wanted < store.compacted) throw expired(`The resourceVersion for the provided list is too old.`)
   return wanted
 }
 
+export function notFromTheFuture(store: Store, wanted: number): void {
+  if (wanted > store.revision) throw tooLargeRevision(wanted, store.revision)
+}
+
 export function parseRevision(text: string): number {
   if (!/^\d+$/.test(text))
-    throw badRequest(`resourceVersion: Invalid value: "${text}": strconv.ParseUint: parsing "${text}": invalid syntax`)
+    throw badRequest(
+      `invalid resource version: resourceVersion: Invalid value: "${text}": strconv.ParseUint: parsing "${text}": invalid syntax`,
+    )
   return Number(text)
 }
 

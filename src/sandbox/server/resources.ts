@@ -17,12 +17,12 @@ const groups: readonly { readonly group: string; readonly version: string; reado
     rows: [
       { kind: 'Namespace', plural: 'namespaces', short: ['ns'], cluster: true, sub: ['status', 'finalize'] },
       { kind: 'Node', plural: 'nodes', short: ['no'], cluster: true, sub: ['status'] },
-      { kind: 'Pod', plural: 'pods', short: ['po'], all: true, sub: ['status', 'eviction', 'binding', 'log'] },
+      { kind: 'Pod', plural: 'pods', short: ['po'], all: true, sub: ['status', 'eviction', 'binding', 'log'], generation: true },
       { kind: 'Event', plural: 'events', short: ['ev'] },
       { kind: 'Secret', plural: 'secrets' },
       { kind: 'ConfigMap', plural: 'configmaps', short: ['cm'] },
       { kind: 'Service', plural: 'services', short: ['svc'], all: true, sub: ['status'] },
-      { kind: 'ServiceAccount', plural: 'serviceaccounts', short: ['sa'] },
+      { kind: 'ServiceAccount', plural: 'serviceaccounts', short: ['sa'], sub: ['token'] },
       { kind: 'PersistentVolume', plural: 'persistentvolumes', short: ['pv'], cluster: true, sub: ['status'] },
       { kind: 'PersistentVolumeClaim', plural: 'persistentvolumeclaims', short: ['pvc'], sub: ['status'] },
       {

@@ -76,8 +76,8 @@ function walkDefaults(value: Json, schema: JsonObject): Json {
     if (filled === undefined) continue
     const child = filled === null ? null : walkDefaults(filled, below)
     // A null where null is not allowed is dropped, as the real server does before it validates.
-    if (child === null && below['nullable'] !== true && below['default'] === undefined && current !== null) continue
-    if (child !== current) set(key, child)
+    if (child === null && below['nullable'] !== true) set(key, undefined)
+    else if (child !== current) set(key, child)
   }
   const { additionalProperties } = schema
   if (isObject(additionalProperties))
@@ -89,18 +89,20 @@ function walkDefaults(value: Json, schema: JsonObject): Json {
   return result ?? value
 }
 
-export function validateSchema(object: JsonObject, schema: JsonObject | undefined): readonly Cause[] {
+/** What is wrong, but for what was as wrong in `old` and did not change (ratcheting). */
+export function validateSchema(object: JsonObject, schema: JsonObject | undefined, old: JsonObject | undefined): readonly Cause[] {
   if (schema === undefined) return []
   const causes: Cause[] = []
   const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = object
   const { properties, required: needed } = schema
   const { apiVersion: _x, kind: _y, metadata: _z, ...own } = objectOf(properties)
   const needs = arrayOf(needed).filter((key) => !rootFields.has(asText(key)))
-  check(rest, { ...schema, properties: own, required: needs }, '', causes)
+  check(rest, { ...schema, properties: own, required: needs }, '', causes, old)
   return causes
 }
 
-function check(value: Json, schema: JsonObject, field: string, causes: Cause[]): void {
+function check(value: Json, schema: JsonObject, field: string, causes: Cause[], old: Json | undefined): void {
+  if (old !== undefined && equal(value, old)) return
   if (value === null) {
     if (schema['nullable'] === true || schema['type'] === undefined) return
     causes.push(wrong(field, value, `${field} in body must be of type ${asText(schema['type'])}: "null"`))
@@ -112,6 +114,8 @@ function check(value: Json, schema: JsonObject, field: string, causes: Cause[]):
       message: `Invalid value: "${typeOf(value)}": ${field} in body must be of type ${typeName(schema)}: "${typeOf(value)}"`,
       field,
     })
+    if (schema['type'] === 'integer' && typeof value === 'number')
+      causes.push(wrong('<nil>', '', `Checked value must be of type integer (default format) in ${field}`))
     return
   }
   const { enum: allowed } = schema
@@ -123,16 +127,16 @@ function check(value: Json, schema: JsonObject, field: string, causes: Cause[]):
     })
   if (typeof value === 'string') checkString(value, schema, field, causes)
   else if (typeof value === 'number') checkNumber(value, schema, field, causes)
-  else if (isArray(value)) checkList(value, schema, field, causes)
-  else if (isObject(value)) checkObject(value, schema, field, causes)
-  for (const each of arrayOf(schema['allOf'])) check(value, objectOf(each), field, causes)
+  else if (isArray(value)) checkList(value, schema, field, causes, arrayOf(old))
+  else if (isObject(value)) checkObject(value, schema, field, causes, objectOf(old))
+  for (const each of arrayOf(schema['allOf'])) check(value, objectOf(each), field, causes, undefined)
   checkChoices(value, schema, field, causes)
 }
 
 function checkChoices(value: Json, schema: JsonObject, field: string, causes: Cause[]): void {
   const passes = (each: Json): boolean => {
     const inner: Cause[] = []
-    check(value, objectOf(each), field, inner)
+    check(value, objectOf(each), field, inner, undefined)
     return inner.length === 0
   }
   const { anyOf, oneOf, not } = schema
@@ -173,14 +177,17 @@ function checkNumber(value: number, schema: JsonObject, field: string, causes: C
     causes.push(wrong(field, value, `${field} in body should be a multiple of ${multipleOf}`))
 }
 
-function checkList(value: readonly Json[], schema: JsonObject, field: string, causes: Cause[]): void {
+function checkList(value: readonly Json[], schema: JsonObject, field: string, causes: Cause[], old: readonly Json[]): void {
   const { maxItems, minItems, items } = schema
   if (typeof maxItems === 'number' && value.length > maxItems)
     causes.push({ reason: 'FieldValueTooMany', message: `Too many: ${value.length}: must have at most ${maxItems} items`, field })
   if (typeof minItems === 'number' && value.length < minItems)
     causes.push(wrong(field, value.length, `${field} in body should have at least ${minItems} items`))
-  if (isObject(items)) value.forEach((item, index) => check(item, items, `${field}[${index}]`, causes))
   const keys = schema['x-kubernetes-list-type'] === 'map' ? arrayOf(schema['x-kubernetes-list-map-keys']).map(String) : undefined
+  // Only items with keys are known again in the old list.
+  const before = (item: Json): Json | undefined =>
+    keys === undefined ? undefined : old.find((each) => keys.every((key) => equal(objectOf(each)[key], objectOf(item)[key])))
+  if (isObject(items)) value.forEach((item, index) => check(item, items, `${field}[${index}]`, causes, before(item)))
   if (keys === undefined && schema['x-kubernetes-list-type'] !== 'set') return
   const seen = new Set<string>()
   value.forEach((item, index) => {
@@ -191,7 +198,7 @@ function checkList(value: readonly Json[], schema: JsonObject, field: string, ca
   })
 }
 
-function checkObject(value: JsonObject, schema: JsonObject, field: string, causes: Cause[]): void {
+function checkObject(value: JsonObject, schema: JsonObject, field: string, causes: Cause[], old: JsonObject): void {
   const below = (key: string): string => (field === '' ? key : `${field}.${key}`)
   for (const key of arrayOf(schema['required'])) if (value[asText(key)] === undefined) causes.push(required(below(asText(key))))
   const properties = objectOf(schema['properties'])
@@ -204,12 +211,12 @@ function checkObject(value: JsonObject, schema: JsonObject, field: string, cause
     })
   for (const [key, child] of Object.entries(value)) {
     const rules = properties[key] ?? additionalProperties
-    if (child !== undefined && isObject(rules)) check(child, rules, below(key), causes)
+    if (child !== undefined && isObject(rules)) check(child, rules, below(key), causes, old[key])
   }
 }
 
 function typeName(schema: JsonObject): string {
-  return schema['x-kubernetes-int-or-string'] === true ? 'integer or string' : (stringOf(schema['type']) ?? '')
+  return schema['x-kubernetes-int-or-string'] === true ? 'integer,string' : (stringOf(schema['type']) ?? '')
 }
 
 function isOfType(value: Json, schema: JsonObject): boolean {

@@ -45,6 +45,11 @@ export interface ApiServerOptions {
   readonly watchWindow?: number
   /** Authorization. Default: everybody may do everything. */
   readonly allow?: (user: string, asked: Asked) => boolean
+  /**
+   * Whether pods need their service account, as on a real server: some controller has to make the account `default` of each namespace.
+   * Default false.
+   */
+  readonly accounts?: boolean
   /** How often a watch that asked for bookmarks gets one, in milliseconds. Default 60 000. */
   readonly bookmarkMs?: number
 }
@@ -79,6 +84,7 @@ export interface Core {
   readonly logs: ReturnType<typeof createPodLogs>
   readonly history: ReturnType<typeof createHistory>
   readonly allow: (user: string, asked: Asked) => boolean
+  readonly accounts: boolean
 }
 
 const firstNamespaces = ['default', 'kube-node-lease', 'kube-public', 'kube-system']
@@ -98,11 +104,13 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     logs: createPodLogs(() => clock.wall()),
     history: createHistory(clock),
     allow: options.allow ?? (() => true),
+    accounts: options.accounts ?? false,
   }
   store.subscribe((resource, change) => {
     if (resource === 'customresourcedefinitions.apiextensions.k8s.io') {
       if (change.type === 'DELETED') undefine(core, change.after)
       else core.registry.define(change.after)
+      if (change.type === 'ADDED') store.begin(change.after.metadata.name)
     }
     hub.publish(resource, change)
   })

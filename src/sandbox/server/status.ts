@@ -21,7 +21,7 @@ interface Details {
 export class ApiError extends Error {
   readonly answer: Answer
   constructor(answer: Answer) {
-    super(asText((answer.body as JsonObject)['message']))
+    super(typeof answer.body === 'string' ? answer.body : asText((answer.body as JsonObject)['message']))
     this.name = 'ApiError'
     this.answer = answer
   }
@@ -45,7 +45,7 @@ function refuse(code: number, reason: string, message: string, details?: Details
     metadata: {},
     status: 'Failure',
     message,
-    reason,
+    ...(reason === '' ? {} : { reason }),
     ...(details === undefined ? {} : { details: clean(details) }),
     code,
   }
@@ -69,7 +69,12 @@ export function notFound(resource: Named, name: string): ApiError {
   return refuse(404, 'NotFound', `${qualified(resource)} "${name}" not found`, { name, group: resource.group, kind: resource.plural })
 }
 
-/** No such path. The real server answers plain text; clients read either. */
+/** No such path at all: the one refusal that is not JSON. */
+export function pageNotFound(): ApiError {
+  return new ApiError({ status: 404, body: '404 page not found\n' })
+}
+
+/** No such resource in a group of the server's own. */
 export function noSuchPath(): ApiError {
   return refuse(404, 'NotFound', 'the server could not find the requested resource', {})
 }
@@ -112,9 +117,9 @@ export function invalid(resource: Named, name: string, causes: readonly Cause[])
   return refuse(422, 'Invalid', `${named} "${name}" is invalid: ${text}`, { name, group: resource.group, kind, causes })
 }
 
-/** A patch that cannot be applied to what is stored. */
-export function unprocessable(message: string): ApiError {
-  return refuse(422, 'Invalid', message, { causes: [{ reason: 'UnexpectedServerResponse', message }] })
+/** A JSON patch that cannot be applied to what is stored; the server does not say why. */
+export function unprocessable(): ApiError {
+  return refuse(422, 'Invalid', 'the server rejected our request due to an error in our request', {})
 }
 
 export function badRequest(message: string): ApiError {
@@ -139,21 +144,26 @@ export function notAcceptable(message: string): ApiError {
   return refuse(406, 'NotAcceptable', message)
 }
 
-export function unsupportedMediaType(got: string, accepted: readonly string[]): ApiError {
-  return refuse(
-    415,
-    'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')} (got ${got})`,
-  )
+export function unsupportedMediaType(): ApiError {
+  const accepted = 'application/json, application/yaml, application/vnd.kubernetes.protobuf'
+  return refuse(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted}`)
 }
 
-export function expired(message: string): ApiError {
-  return refuse(410, 'Expired', message)
+/** A patch of a kind that the resource does not take. */
+export function unsupportedPatch(): ApiError {
+  return refuse(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
+}
+
+/** `token` goes on with the list from the present. */
+export function expired(message: string, token?: string): ApiError {
+  const { answer } = refuse(410, 'Expired', message)
+  if (token === undefined) return new ApiError(answer)
+  return new ApiError({ ...answer, body: { ...(answer.body as JsonObject), metadata: { continue: token } } })
 }
 
 /** A revision from the future: the server waits for it a while and gives up. */
 export function tooLargeRevision(wanted: number, current: number): ApiError {
-  const message = `Too large resource version: ${wanted}, current: ${current}`
+  const message = `Timeout: Too large resource version: ${wanted}, current: ${current}`
   return refuse(504, 'Timeout', message, {
     causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
     retryAfterSeconds: 1,
@@ -168,7 +178,7 @@ export function tooMany(message: string, retryAfterSeconds: number, causes?: rea
   return refuse(429, 'TooManyRequests', message, { ...(causes === undefined ? {} : { causes }), retryAfterSeconds })
 }
 
-/** An answer of this status without more to say; for eviction under several budgets. */
+/** What the server did not expect of a client: it says no more than the message. */
 export function plainInternal(message: string): ApiError {
-  return refuse(500, 'InternalError', message)
+  return refuse(500, '', message)
 }

@@ -8,6 +8,8 @@ export interface Table {
   keys(): readonly string[]
   /** Changes of this resource that are still remembered, oldest first. */
   readonly log: readonly Change[]
+  /** The revision from which on they could be: of a custom resource, when it was defined. */
+  readonly since: number
 }
 
 export interface Store {
@@ -15,6 +17,8 @@ export interface Store {
   /** Changes up to and including this revision are forgotten. */
   readonly compacted: number
   table(resource: string): Table
+  /** A resource is served from now on: nobody can watch it from before. */
+  begin(resource: string): void
   get(resource: string, namespace: string | undefined, name: string): ApiObject | undefined
   /** Stores the object under a new revision, which it gets as resourceVersion. */
   put(resource: string, object: ApiObject): ApiObject
@@ -35,6 +39,7 @@ interface MutableTable extends Table {
   readonly objects: Map<string, ApiObject>
   sorted: readonly string[] | undefined
   log: Change[]
+  since: number
 }
 
 /** Every version of every object for the last `window` changes. */
@@ -52,6 +57,7 @@ export function createStore(options: { window: number; freeze: boolean }): Store
       objects: new Map(),
       sorted: undefined,
       log: [],
+      since: 0,
       keys: () => {
         fresh.sorted ??= [...fresh.objects.keys()].sort()
         return fresh.sorted
@@ -92,6 +98,7 @@ export function createStore(options: { window: number; freeze: boolean }): Store
       return compacted
     },
     table,
+    begin: (resource) => void (table(resource).since = revision),
     get: (resource, namespace, name) => tables.get(resource)?.objects.get(keyOf(namespace, name)),
     put(resource, object) {
       revision++

@@ -1,10 +1,13 @@
 import { formatTime } from '../../base/clock.ts'
 import type { Json, JsonObject } from '../../base/json.ts'
 import { arrayOf, asText, at, isObject, objectOf, stringOf, withPath } from './json.ts'
-import { badRequest, conflict, noSuchPath } from './status.ts'
-import type { ApiObject, Resource } from './types.ts'
+import { wrong } from './rules/causes.ts'
+import { badRequest, conflict, invalid, noSuchPath } from './status.ts'
+import type { Answer, ApiObject, Resource } from './types.ts'
 import type { Outcome, WriteContext } from './write.ts'
 import { update } from './write.ts'
+
+const binding = { group: '', plural: 'pods/binding' }
 
 /** POST pods/binding: the scheduler's word. */
 export function bind(context: WriteContext, pods: Resource, pod: ApiObject, body: Json | undefined): Outcome {
@@ -12,9 +15,9 @@ export function bind(context: WriteContext, pods: Resource, pod: ApiObject, body
   if (typeof node !== 'string' || node === '') throw badRequest('Binding is invalid: target.name: Required value')
   const bound = at(pod, 'spec', 'nodeName')
   if (pod.metadata.deletionTimestamp !== undefined)
-    throw conflict(pods, pod.metadata.name, `pod ${pod.metadata.name} is being deleted, cannot be assigned to a host`)
+    throw conflict(binding, pod.metadata.name, `pod ${pod.metadata.name} is being deleted, cannot be assigned to a host`)
   if (bound !== undefined)
-    throw conflict(pods, pod.metadata.name, `pod ${pod.metadata.name} is already assigned to node "${asText(bound)}"`)
+    throw conflict(binding, pod.metadata.name, `pod ${pod.metadata.name} is already assigned to node "${asText(bound)}"`)
   const scheduled = { type: 'PodScheduled', status: 'True', lastProbeTime: null, lastTransitionTime: formatTime(context.now) }
   const others = arrayOf(at(pod, 'status', 'conditions')).filter((each) => objectOf(each)['type'] !== 'PodScheduled')
   const wanted = withPath(withPath(pod, ['spec', 'nodeName'], node), ['status', 'conditions'], [...others, scheduled])
@@ -100,8 +103,11 @@ export function readLog(
   pod: ApiObject,
   query: Readonly<Record<string, string>>,
   now: number,
-): string {
+): Answer {
+  checkLogOptions(pod, query)
   const container = containerOf(pod, query['container'])
+  // Without a node there is nobody to ask.
+  if (at(pod, 'spec', 'nodeName') === undefined) return { status: 204, body: '' }
   const waiting = statusesOf(pod).find((each) => each['name'] === container)
   const reason = stringOf(at(waiting, 'state', 'waiting', 'reason'))
   const entries = logs.entries(pod.metadata.uid, container)
@@ -112,8 +118,19 @@ export function readLog(
   const tail = query['tailLines'] === undefined ? recent : recent.slice(Math.max(0, recent.length - Number(query['tailLines'])))
   const stamped = query['timestamps'] === 'true'
   const text = tail.map((each) => `${stamped ? `${new Date(each.at).toISOString()} ` : ''}${each.line}\n`).join('')
-  return query['limitBytes'] === undefined ? text : text.slice(0, Number(query['limitBytes']))
+  return { status: 200, body: query['limitBytes'] === undefined ? text : text.slice(0, Number(query['limitBytes'])) }
 }
+
+function checkLogOptions(pod: ApiObject, query: Readonly<Record<string, string>>): void {
+  const causes = (['tailLines', 'sinceSeconds', 'limitBytes'] as const).flatMap((field) => {
+    const least = field === 'tailLines' ? 0 : 1
+    const value = query[field]
+    return value === undefined || Number(value) >= least ? [] : [wrong(field, Number(value), atLeast(least))]
+  })
+  if (causes.length > 0) throw invalid({ group: '', plural: 'podlogoptions', kind: 'PodLogOptions' }, pod.metadata.name, causes)
+}
+
+const atLeast = (least: number): string => `must be greater than ${least === 0 ? 'or equal to 0' : '0'}`
 
 function statusesOf(pod: ApiObject): readonly JsonObject[] {
   return [...arrayOf(at(pod, 'status', 'initContainerStatuses')), ...arrayOf(at(pod, 'status', 'containerStatuses'))].filter(isObject)

@@ -107,6 +107,15 @@ async function startWatch(
     const gone = expired(`too old resource version: ${since} (${core.store.revision})`).answer
     return core.faults.random() < 0.5 ? refuse(gone) : tell(gone)
   }
+  if (understood.route.kind === 'object' && understood.route.name !== undefined) {
+    // Only collections are watched: of one object by its path the server makes a read.
+    const { answer } = understood.run()
+    if (answer.status !== 200) return refuse(answer)
+    queue.sink.push(answer.body)
+    queue.close()
+    await travel(core)
+    return { status: 200, events: queue.events }
+  }
   const opened = openWatch(core, who, understood, request, queue.sink)
   if ('answer' in opened) return opened.answer.status === 410 ? tell(opened.answer) : refuse(opened.answer)
   queue.onEnd(opened.close)

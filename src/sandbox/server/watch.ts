@@ -43,6 +43,8 @@ export interface WatchHub {
   readonly size: number
 }
 
+const LAST_BOOKMARK_MS = 2000
+
 /** Hands changes to watchers, late where the fault plan says so. */
 export function createWatchHub(options: { clock: TimerClock; faults: Faults; bookmarkMs: number; revision: () => number }): WatchHub & {
   publish(resource: string, change: Change): void
@@ -89,10 +91,14 @@ export function createWatchHub(options: { clock: TimerClock; faults: Faults; boo
     })
   }
 
-  function remindAt(watcher: Watcher): void {
-    later(watcher, clock.mono() + options.bookmarkMs, () => {
+  /** The last one comes shortly before the end, so that a quiet client resumes from the present. */
+  function remindAt(watcher: Watcher, end: number): void {
+    const last = end - LAST_BOOKMARK_MS
+    const now = clock.mono()
+    if (now >= last) return
+    later(watcher, Math.min(now + options.bookmarkMs, last), () => {
       send(watcher, watcher.spec.bookmark(options.revision()))
-      remindAt(watcher)
+      remindAt(watcher, end)
     })
   }
 
@@ -117,7 +123,7 @@ export function createWatchHub(options: { clock: TimerClock; faults: Faults; boo
       if (index === undefined) indexes.set(spec.resource, (index = createIndex()))
       index.add(watcher)
       for (const event of initial) send(watcher, event)
-      if (spec.bookmarks) remindAt(watcher)
+      if (spec.bookmarks) remindAt(watcher, clock.mono() + spec.timeoutMs)
       later(watcher, clock.mono() + spec.timeoutMs, () => {
         if (watcher.silent) return
         drop(watcher)

@@ -2,14 +2,18 @@ import type { Json, JsonObject } from '../../base/json.ts'
 import { formatTime } from '../../base/clock.ts'
 import type { Schema } from './fields/managed-fields.ts'
 import { afterUpdate } from './fields/managed-fields.ts'
-import { asText, equal, isObject, objectOf, withPath } from './json.ts'
+import { asText, equal, isObject, objectOf, withKey, withPath } from './json.ts'
 import { placeOf } from './patch/list-types.ts'
 import { createDefaults } from './rules/create.ts'
 import { defaulted } from './rules/defaults.ts'
+import { show } from './rules/causes.ts'
+import { validateIdentity } from './rules/metadata.ts'
+import { foreignFields, wronglyTyped } from './rules/types.ts'
 import { validate } from './rules/validate.ts'
 import { pruned, schemaDefaulted, unknownFields } from './schema.ts'
-import { alreadyExists, badRequest, conflict, forbidden, internal, invalid, notFound } from './status.ts'
+import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound, plainInternal } from './status.ts'
 import type { Store } from './store.ts'
+import { withAccount } from './tokens.ts'
 import type { ApiObject, Metadata, Resource } from './types.ts'
 import { groupVersion, qualified } from './types.ts'
 
@@ -21,8 +25,10 @@ export interface WriteContext {
   readonly now: number
   readonly manager: string
   readonly dryRun: boolean
-  /** `fieldValidation=Strict`: unknown fields of custom resources are refused instead of dropped. */
+  /** `fieldValidation=Strict`: unknown fields are refused instead of dropped. */
   readonly strict: boolean
+  /** Pods need their service account. */
+  readonly accounts: boolean
 }
 
 /** A finished write: what was and what is stored. */
@@ -45,6 +51,8 @@ export function mergeSchema(resource: Resource): Schema {
 export function readBody(resource: Resource, namespace: string | undefined, name: string | undefined, body: Json | undefined): JsonObject {
   if (!isObject(body)) throw badRequest(`the object provided is unrecognized (must be of type ${resource.kind})`)
   const expected = groupVersion(resource)
+  if (resource.custom !== undefined && typeof body['kind'] !== 'string')
+    throw badRequest(`the object provided is unrecognized (must be of type ${resource.kind}): Object 'Kind' is missing in '${show(body)}'`)
   const { apiVersion = expected, kind = resource.kind } = body
   if (apiVersion !== expected)
     throw badRequest(`the API version in the data (${asText(apiVersion)}) does not match the expected API version (${expected})`)
@@ -54,6 +62,11 @@ export function readBody(resource: Resource, namespace: string | undefined, name
     throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
   if (name !== undefined && metadata['name'] !== undefined && metadata['name'] !== name)
     throw badRequest(`the name of the object (${asText(metadata['name'])}) does not match the name on the URL (${name})`)
+  const mistake = wronglyTyped(resource, body)
+  if (mistake !== undefined)
+    throw badRequest(
+      `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: json: cannot unmarshal into Go struct field .${mistake}`,
+    )
   const { kind: _k, apiVersion: _a, metadata: _m, ...rest } = body
   return {
     kind,
@@ -82,7 +95,7 @@ export function create(context: WriteContext, resource: Resource, body: JsonObje
   const { store, random } = context
   const given = objectOf(body['metadata'])
   if (given['resourceVersion'] !== undefined && given['resourceVersion'] !== '')
-    throw internal('resourceVersion should not be set on objects to be created')
+    throw plainInternal('resourceVersion should not be set on objects to be created')
   const generate = given['generateName']
   const name = given['name'] ?? (typeof generate === 'string' && generate !== '' ? `${generate.slice(0, 58)}${suffix(random)}` : '')
   if (typeof name !== 'string' || name === '')
@@ -104,11 +117,13 @@ export function create(context: WriteContext, resource: Resource, body: JsonObje
   const keepsStatus = !resource.subresources.includes('status') || resource.kind === 'Node'
   const { kind, apiVersion, metadata: _m, ...rest } = keepsStatus ? body : withoutStatus
   const raw: JsonObject = { kind, apiVersion, metadata, ...rest }
-  const object = admitted(context, resource, createDefaults(resource, raw, formatTime(context.now)), undefined)
+  const made = createDefaults(resource, raw, formatTime(context.now))
+  const trusted = context.accounts && resource.kind === 'Pod' ? withAccount(store, resource, made, () => suffix(random)) : made
+  const object = admitted(context, resource, trusted, undefined)
   if (store.get(qualified(resource), namespace, name) !== undefined) throw alreadyExists(resource, name)
   const managed = managedFields ?? afterUpdate(undefined, object, managerOf(context, resource, undefined), mergeSchema(resource))
   const final = withManaged(object, managed)
-  if (context.dryRun) return { before: undefined, after: final }
+  if (context.dryRun) return { before: undefined, after: withPath(final, ['metadata', 'resourceVersion'], undefined) as ApiObject }
   return { before: undefined, after: store.put(qualified(resource), final) }
 }
 
@@ -141,14 +156,31 @@ function identity(
 /** Defaults, drops what the schema does not know, and refuses what is wrong. */
 function admitted(context: WriteContext, resource: Resource, object: JsonObject, old: ApiObject | undefined): ApiObject {
   const { custom } = resource
-  if (custom !== undefined && context.strict) {
-    const unknown = unknownFields(object, custom.schema)
-    if (unknown.length > 0) throw badRequest(`strict decoding error: ${unknown.map((field) => `unknown field "${field}"`).join(', ')}`)
-  }
-  const shaped = custom === undefined ? defaulted(resource, object) : schemaDefaulted(pruned(object, custom.schema), custom.schema)
+  const foreign = custom === undefined ? foreignFields(resource, object) : context.strict ? unknownFields(object, custom.schema) : []
+  if (context.strict && foreign.length > 0)
+    throw badRequest(
+      `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: strict decoding error: ${foreign.map((field) => `unknown field "${field}"`).join(', ')}`,
+    )
+  const bare = withoutEmptyMetadata(object)
+  const shaped =
+    custom === undefined ? defaulted(resource, withoutKeys(bare, foreign)) : schemaDefaulted(pruned(bare, custom.schema), custom.schema)
   const causes = validate(resource, shaped, old)
   if (causes.length > 0) throw invalid(resource, asText(objectOf(shaped['metadata'])['name']), causes)
   return shaped as ApiObject
+}
+
+/** Empty maps and lists are as good as none, and none is what is stored. */
+function withoutEmptyMetadata(object: JsonObject): JsonObject {
+  let metadata = objectOf(object['metadata'])
+  for (const key of ['labels', 'annotations', 'finalizers', 'ownerReferences']) {
+    const value = metadata[key]
+    if (value === null || (typeof value === 'object' && Object.keys(value).length === 0)) metadata = withKey(metadata, key, undefined)
+  }
+  return withKey(object, 'metadata', metadata)
+}
+
+function withoutKeys(object: JsonObject, keys: readonly string[]): JsonObject {
+  return keys.length === 0 ? object : Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)))
 }
 
 function requireNamespace(store: Store, resource: Resource, namespace: string, name: string): void {
@@ -176,16 +208,19 @@ export function update(
   resource: Resource,
   old: ApiObject,
   wanted: JsonObject,
-  options: { subresource: string | undefined; managedFields?: readonly Json[] },
+  options: { subresource: string | undefined; managedFields?: readonly Json[]; patch?: boolean },
 ): Outcome {
   const { name } = old.metadata
   const meta = objectOf(wanted['metadata'])
   const version = meta['resourceVersion']
   if (version !== undefined && version !== '' && version !== old.metadata.resourceVersion) throw conflict(resource, name)
   const uid = meta['uid']
-  if (uid !== undefined && uid !== '' && uid !== old.metadata.uid)
+  // A patch is merged first, so that to the server its uid is not what the client expects but what it wants.
+  if (options.patch !== true && uid !== undefined && uid !== '' && uid !== old.metadata.uid)
     throw conflict(resource, name, `Precondition failed: UID in precondition: ${asText(uid)}, UID in object meta: ${old.metadata.uid}`)
 
+  const changed = validateIdentity(meta, old)
+  if (changed.length > 0) throw invalid(resource, name, changed)
   const own = ownPart(resource, old, wanted, options.subresource)
   const object = admitted(context, resource, { ...own, metadata: keptIdentity(old.metadata, objectOf(own['metadata'])) }, old)
   const bumped = resource.generation && !equal(contentOf(resource, object), contentOf(resource, old)) ? withGeneration(object, old) : object

@@ -24,7 +24,9 @@ export function ownership(test: Contract): void {
       expect(ownersOf(again, ...cordoned)).toEqual(['drover/Update'])
       const json = [{ op: 'replace', path: '/spec/unschedulable', value: true }]
       expect(ownersOf(await api.ok(api.json(path, json, { fieldManager: 'other' })), ...cordoned)).toEqual(['drover/Update'])
-      const put = await api.ok(api.put(path, again, { fieldManager: 'another' }))
+      const put = await api.ok(
+        api.put(path, { ...again, metadata: { ...again.metadata, resourceVersion: undefined } }, { fieldManager: 'another' }),
+      )
       expect(ownersOf(put, ...cordoned)).toEqual(['drover/Update'])
 
       const free = await api.ok(api.strategic(path, { spec: { unschedulable: null } }, { fieldManager: 'kubectl-uncordon' }))

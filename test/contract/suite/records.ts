@@ -98,18 +98,5 @@ export function records(test: Contract): void {
       const inDefault = event('default', { metadata: { name: unique('e') }, involvedObject: about })
       expect((await api.post('/api/v1/namespaces/default/events', inDefault)).status).toBe(201)
     })
-
-    test('is also of events.k8s.io', async ({ api, at, namespace }) => {
-      await api.ok(api.post(at.events, event(namespace)))
-      const other = await api.ok(api.get(`/apis/events.k8s.io/v1/namespaces/${namespace}/events/e`))
-      expect(other).toMatchObject({
-        kind: 'Event',
-        apiVersion: 'events.k8s.io/v1',
-        reason: 'Tried',
-        note: 'once',
-        regarding: { kind: 'ConfigMap', name: 'a' },
-        deprecatedCount: 1,
-      })
-    })
   })
 }

@@ -51,15 +51,15 @@ function children(value: Json | undefined, place: Place): readonly Step[] | unde
   return steps
 }
 
-/** All fields of a value. */
-export function fieldsOf(value: Json, place: Place): FieldSet {
+/** All fields of a value. With `marked`, maps and lists are members beside what is in them, as they are when an update adds them. */
+export function fieldsOf(value: Json, place: Place, marked = false): FieldSet {
   const steps = children(value, place)
   if (steps === undefined || steps.length === 0) return nothing
   const set: Building = {}
   for (const { step, value: child, place: below } of steps) {
-    const inner = fieldsOf(child, below)
-    // An item of a list and a map are members beside what is in them; structs are not told apart from maps here.
-    set[step] = !isEmpty(inner) && step.startsWith('k:') ? { '.': {}, ...inner } : inner
+    const inner = fieldsOf(child, below, marked)
+    // An item of a list always is one.
+    set[step] = !isEmpty(inner) && (step.startsWith('k:') || (marked && below.member)) ? { '.': {}, ...inner } : inner
   }
   return set
 }
@@ -82,7 +82,7 @@ export function difference(before: Json | undefined, after: Json | undefined, pl
   if (was === undefined || is === undefined || is.length === 0 || was.length === 0) {
     if (equal(before, after)) return same
     // A new or emptied map: what is in it now is changed, what was in it is removed.
-    const changed = after === undefined || is === undefined ? nothing : fieldsOf(after, place)
+    const changed = after === undefined || is === undefined ? nothing : fieldsOf(after, place, true)
     const removed = before === undefined || was === undefined ? nothing : fieldsOf(before, place)
     return { changed: isEmpty(changed) && (is === undefined || is.length === 0) ? self : changed, removed }
   }
@@ -93,8 +93,8 @@ export function difference(before: Json | undefined, after: Json | undefined, pl
     const previous = old.get(step)
     old.delete(step)
     if (previous === undefined) {
-      const inner = fieldsOf(value, below)
-      changed[step] = isEmpty(inner) ? nothing : step.startsWith('k:') ? { '.': {}, ...inner } : inner
+      const inner = fieldsOf(value, below, true)
+      changed[step] = !isEmpty(inner) && (step.startsWith('k:') || below.member) ? { '.': {}, ...inner } : inner
       continue
     }
     const inner = difference(previous.value, value, below)
@@ -107,6 +107,12 @@ export function difference(before: Json | undefined, after: Json | undefined, pl
     removed[step] = isEmpty(inner) ? nothing : { '.': {}, ...inner }
   }
   return { changed, removed }
+}
+
+/** The fields of a value that was not there before. */
+function added(value: Json, place: Place): FieldSet {
+  const inner = fieldsOf(value, place, true)
+  return place.member && !isEmpty(inner) ? { '.': {}, ...inner } : inner
 }
 
 function hasKeys(object: JsonObject): boolean {
@@ -123,7 +129,7 @@ function differenceOfObjects(before: JsonObject, after: JsonObject, place: Place
     const old = before[key]
     if (value === old || value === undefined) continue
     const below = place.child(key)
-    const inner = old === undefined ? { changed: fieldsOf(value, below), removed: nothing } : difference(old, value, below)
+    const inner = old === undefined ? { changed: added(value, below), removed: nothing } : difference(old, value, below)
     if (old === undefined || inner.changed === self) (changed ??= {})[`f:${key}`] = inner.changed === self ? nothing : inner.changed
     else if (!isEmpty(inner.changed)) (changed ??= {})[`f:${key}`] = inner.changed
     if (!isEmpty(inner.removed)) (removed ??= {})[`f:${key}`] = inner.removed

@@ -18,24 +18,23 @@ function apply(document: Json, operation: JsonObject): Json {
     case 'add':
       return set(document, path, valueOf(operation), 'insert')
     case 'replace':
-      read(document, path, 'replace')
+      // As the server's library has it: what is not there is added, unless it is an item of a list.
       return set(document, path, valueOf(operation), 'overwrite')
     case 'remove':
-      read(document, path, 'remove')
+      read(document, path)
       return set(document, path, undefined, 'overwrite')
     case 'test':
-      if (!equal(tryRead(document, path) ?? null, valueOf(operation)))
-        throw unprocessable(`testing value ${operation['path'] as string} failed: test failed`)
+      if (!equal(tryRead(document, path) ?? null, valueOf(operation))) throw unprocessable()
       return document
     case 'copy':
-      return set(document, path, read(document, pointer(operation['from']), 'copy'), 'insert')
+      return set(document, path, read(document, pointer(operation['from'])), 'insert')
     case 'move': {
       const from = pointer(operation['from'])
-      const moved = read(document, from, 'move')
+      const moved = read(document, from)
       return set(set(document, from, undefined, 'overwrite'), path, moved, 'insert')
     }
     default:
-      throw badRequest(`unexpected kind of JSON patch operation: ${op ?? 'none'}`)
+      throw unprocessable()
   }
 }
 
@@ -61,9 +60,9 @@ function tryRead(document: Json | undefined, path: readonly string[]): Json | un
   }, document)
 }
 
-function read(document: Json, path: readonly string[], op: string): Json {
+function read(document: Json, path: readonly string[]): Json {
   const value = tryRead(document, path)
-  if (value === undefined) throw unprocessable(`${op} operation does not apply: doc is missing path: "/${path.join('/')}": missing value`)
+  if (value === undefined) throw unprocessable()
   return value
 }
 
@@ -73,14 +72,14 @@ function set(document: Json, path: readonly string[], value: Json | undefined, h
   if (key === undefined) return value ?? null
   if (isArray(document)) {
     const index = key === '-' ? document.length : indexOf(document, key)
-    if (index > document.length) throw unprocessable(`list index ${key} is out of bounds`)
+    if (how === 'overwrite' && index >= document.length) throw unprocessable()
     if (rest.length > 0) return document.with(index, set(document[index] ?? null, rest, value, how))
     return value === undefined ? document.toSpliced(index, 1) : document.toSpliced(index, how === 'insert' ? 0 : 1, value)
   }
-  if (!isObject(document)) throw unprocessable(`add operation does not apply: doc is missing path: "/${path.join('/')}": missing value`)
+  if (!isObject(document)) throw unprocessable()
   if (rest.length > 0) {
     const child = document[key]
-    if (child === undefined) throw unprocessable(`add operation does not apply: doc is missing path: "/${path.join('/')}": missing value`)
+    if (child === undefined) throw unprocessable()
     return { ...document, [key]: set(child, rest, value, how) }
   }
   const { [key]: _, ...others } = document
@@ -88,8 +87,8 @@ function set(document: Json, path: readonly string[], value: Json | undefined, h
 }
 
 function indexOf(list: readonly Json[], key: string): number {
-  if (!/^\d+$/.test(key)) throw unprocessable(`${key} is not an index of a list`)
+  if (!/^\d+$/.test(key)) throw unprocessable()
   const index = Number(key)
-  if (index > list.length) throw unprocessable(`list index ${key} is out of bounds`)
+  if (index > list.length) throw unprocessable()
   return index
 }

@@ -12,6 +12,8 @@ export interface Place {
   readonly list: ListType
   /** A map or struct that is owned and replaced as a whole. */
   readonly atomic: boolean
+  /** A map or list, which is a field beside what is in it; a struct is not. */
+  readonly member: boolean
 }
 
 const atomicList: ListType = { kind: 'atomic' }
@@ -41,6 +43,11 @@ const builtInLists: Readonly<Record<string, ListType>> = {
   podCIDRs: setList,
 }
 
+const builtInMaps = new Set([
+  ...['labels', 'annotations', 'matchLabels', 'nodeSelector', 'data', 'binaryData', 'stringData'],
+  ...['limits', 'requests', 'capacity', 'allocatable', 'disruptedPods'],
+])
+
 const atomicStructs = new Set([
   'nodeSelectorTerms',
   'selector',
@@ -68,6 +75,7 @@ function builtInPlace(kind: string, parent: string, field: string): Place {
           ? portsOf(kind)
           : byKeys('port', 'protocol')
         : (builtInLists[field] ?? atomicList),
+    member: builtInMaps.has(field) || (builtInLists[field] !== undefined && field !== 'containers') || field === 'ports',
     // Labels may be called anything, so only known parents make a name mean something.
     atomic:
       atomicStructs.has(field) && (parent === 'spec' || parent === 'valueFrom') && kind !== 'Service' && kind !== 'ReplicationController',
@@ -93,6 +101,11 @@ function customPlace(schema: Json | undefined, root: boolean): Place {
       return customPlace(node['items'], false)
     },
     list: listTypeOf(node),
+    member:
+      node['type'] === 'array' ||
+      isObject(node['additionalProperties']) ||
+      node['x-kubernetes-preserve-unknown-fields'] === true ||
+      schema === undefined,
     atomic: node['x-kubernetes-map-type'] === 'atomic',
   }
 }

@@ -1,8 +1,10 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
 import { formatTime } from '../../../base/clock.ts'
 import { apply } from '../fields/managed-fields.ts'
-import { arrayOf, isObject, objectOf } from '../json.ts'
-import { badRequest, unprocessable, unsupportedMediaType } from '../status.ts'
+import { arrayOf, asText, isObject, objectOf } from '../json.ts'
+import { wrong } from '../rules/causes.ts'
+import { wronglyTyped } from '../rules/types.ts'
+import { badRequest, invalid, unprocessable, unsupportedPatch } from '../status.ts'
 import type { ApiObject, Resource } from '../types.ts'
 import { groupVersion } from '../types.ts'
 import type { Outcome, WriteContext } from '../write.ts'
@@ -29,11 +31,17 @@ export interface PatchRequest {
 /** The patched object, not yet stored. */
 export function patched(resource: Resource, target: JsonObject, contentType: string, body: Json | undefined): JsonObject {
   const result = patchedJson(resource, target, contentType, body ?? null)
-  if (!isObject(result)) throw unprocessable('the patched object is not an object')
+  if (!isObject(result)) throw unprocessable()
   const { apiVersion, kind, metadata } = result
   if (apiVersion !== target['apiVersion'] || kind !== target['kind']) throw badRequest('a patch may not change apiVersion or kind')
-  if (!isObject(metadata) || metadata['name'] !== objectOf(target['metadata'])['name'])
+  const identity = objectOf(target['metadata'])
+  if (!isObject(metadata) || metadata['name'] !== identity['name'])
     throw badRequest('the name of the object does not match the name on the URL')
+  if (metadata['namespace'] !== identity['namespace'])
+    throw badRequest('the namespace of the object does not match the namespace on the URL')
+  const mistake = wronglyTyped(resource, result)
+  if (mistake !== undefined)
+    throw invalid({ group: '', plural: '', kind: '' }, '', [wrong('patch', body, `json: cannot unmarshal ${mistake}`)])
   return result
 }
 
@@ -45,17 +53,19 @@ function patchedJson(resource: Resource, target: JsonObject, contentType: string
       if (!isObject(body)) throw badRequest('a merge patch must be an object')
       return mergePatch(target, body)
     case strategicType:
-      if (resource.custom !== undefined) throw unsupportedMediaType(contentType, [jsonType, mergeType, applyType])
+      if (resource.custom !== undefined) throw unsupportedPatch()
       if (!isObject(body)) throw badRequest('a strategic merge patch must be an object')
       return strategicMerge(target, body, mergeSchema(resource).place)
     default:
-      throw unsupportedMediaType(contentType, [jsonType, mergeType, strategicType, applyType])
+      throw unsupportedPatch()
   }
 }
 
 /** Server-side apply: makes the object or merges into it. */
 export function applyPatch(context: WriteContext, request: PatchRequest, old: ApiObject | undefined): Outcome {
   const { resource, namespace, name } = request
+  const { kind, apiVersion } = objectOf(request.body)
+  if (kind === undefined || apiVersion === undefined) throw badRequest(`invalid object type: ${asText(apiVersion)}/, Kind=${asText(kind)}`)
   const body = readBody(resource, namespace, name, request.body)
   if (arrayOf(objectOf(body['metadata'])['managedFields']).length > 0) throw badRequest('metadata.managedFields must be nil')
   const manager = {
@@ -77,7 +87,7 @@ export function applyPatch(context: WriteContext, request: PatchRequest, old: Ap
     ...result,
     metadata: { ...objectOf(result['metadata']), ...pick(preconditions, 'uid'), ...pick(preconditions, 'resourceVersion') },
   }
-  return update(context, resource, old, wanted, { subresource: request.subresource, managedFields: managedOf(result) })
+  return update(context, resource, old, wanted, { subresource: request.subresource, managedFields: managedOf(result), patch: true })
 }
 
 function pick(object: JsonObject, key: string): JsonObject {

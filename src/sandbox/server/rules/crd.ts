@@ -1,10 +1,10 @@
 import type { JsonObject } from '../../../base/json.ts'
 import { arrayOf, asText, isObject, objectOf } from '../json.ts'
 import type { Cause } from '../status.ts'
-import { required, wrong } from './causes.ts'
+import { immutable, required, wrong } from './causes.ts'
 
 /** What the real server refuses of a CustomResourceDefinition, as far as a hand-written one is likely to get it wrong. */
-export function validateCrd(object: JsonObject): readonly Cause[] {
+export function validateCrd(object: JsonObject, old: JsonObject | undefined): readonly Cause[] {
   const causes: Cause[] = []
   const spec = objectOf(object['spec'])
   const names = objectOf(spec['names'])
@@ -20,14 +20,21 @@ export function validateCrd(object: JsonObject): readonly Cause[] {
       message: `Unsupported value: "${asText(spec['scope'])}": supported values: "Cluster", "Namespaced"`,
       field: 'spec.scope',
     })
+  if (old !== undefined)
+    for (const field of ['scope', 'group'] as const)
+      if (spec[field] !== objectOf(old['spec'])[field]) causes.push(immutable(`spec.${field}`, spec[field]))
   const versions = arrayOf(spec['versions']).map(objectOf)
   if (versions.filter((version) => version['storage'] === true).length !== 1)
-    causes.push(wrong('spec.versions', spec['versions'], 'must have exactly one version marked as storage version'))
+    causes.push(
+      wrong('spec.versions', spec['versions'], 'must have exactly one version marked as storage version'),
+      wrong('status.storedVersions', null, 'must have at least one stored version'),
+    )
   versions.forEach((version, index) => {
     const field = `spec.versions[${index}].schema.openAPIV3Schema`
     const schema = objectOf(version['schema'])['openAPIV3Schema']
     if (!isObject(schema)) causes.push(required(field, 'schemas are required'))
-    else causes.push(...validateStructure(schema, field, true))
+    // Of a single version the server speaks as it did before there were several.
+    else causes.push(...validateStructure(schema, versions.length === 1 ? 'spec.validation.openAPIV3Schema' : field, true))
   })
   return causes
 }
@@ -36,7 +43,6 @@ export function validateCrd(object: JsonObject): readonly Cause[] {
 function validateStructure(schema: JsonObject, field: string, root: boolean): readonly Cause[] {
   const causes: Cause[] = []
   const free = schema['x-kubernetes-int-or-string'] === true || schema['x-kubernetes-preserve-unknown-fields'] === true
-  if (typeof schema['type'] !== 'string' && !free) causes.push(required(`${field}.type`, 'must not be empty for specified object fields'))
   if (root && schema['type'] !== 'object') causes.push(wrong(`${field}.type`, schema['type'], 'must be object at the root'))
   if (schema['properties'] !== undefined && schema['additionalProperties'] !== undefined)
     causes.push({
@@ -50,5 +56,6 @@ function validateStructure(schema: JsonObject, field: string, root: boolean): re
   if (isObject(schema['items'])) causes.push(...validateStructure(schema['items'], `${field}.items`, false))
   if (isObject(schema['additionalProperties']))
     causes.push(...validateStructure(schema['additionalProperties'], `${field}.additionalProperties`, false))
+  if (typeof schema['type'] !== 'string' && !free) causes.push(required(`${field}.type`, 'must not be empty for specified object fields'))
   return causes
 }

@@ -44,7 +44,9 @@ function jobIdentity(object: JsonObject): JsonObject {
   const template = objectOf(objectOf(object['spec'])['template'])
   const existing = objectOf(objectOf(template['metadata'])['labels'])
   const labelled = withPath(withStatus, ['spec', 'template', 'metadata', 'labels'], { ...existing, ...labels })
-  return withPath(labelled, ['spec', 'selector'], { matchLabels: { 'batch.kubernetes.io/controller-uid': uid } })
+  const given = objectOf(objectOf(object['spec'])['selector'])
+  const matchLabels = { ...objectOf(given['matchLabels']), 'batch.kubernetes.io/controller-uid': uid }
+  return withPath(labelled, ['spec', 'selector'], { ...given, matchLabels })
 }
 
 function establishedStatus(object: JsonObject, now: string): JsonObject {

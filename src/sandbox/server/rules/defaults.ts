@@ -27,9 +27,21 @@ export function defaulted(resource: Resource, object: JsonObject): JsonObject {
     case 'services':
       return mapAt(object, ['spec'], (spec) => fill(spec, { type: 'ClusterIP', sessionAffinity: 'None', internalTrafficPolicy: 'Cluster' }))
     case 'nodes':
-      return withKey(withKey(object, 'spec', objectOf(object['spec'])), 'status', objectOf(object['status']))
+      return withKey(
+        withKey(object, 'spec', omitEmpty(objectOf(object['spec']), ['unschedulable', 'taints'])),
+        'status',
+        objectOf(object['status']),
+      )
     case 'customresourcedefinitions.apiextensions.k8s.io':
-      return mapAt(object, ['spec'], (spec) => fill(spec, { conversion: { strategy: 'None' } }))
+      return mapAt(
+        mapAt(object, ['spec'], (spec) => fill(spec, { conversion: { strategy: 'None' } })),
+        ['spec', 'names'],
+        crdNames,
+      )
+    case 'poddisruptionbudgets.policy':
+      return mapAt(object, ['spec'], (spec) =>
+        spec['minAvailable'] === undefined && spec['maxUnavailable'] === undefined ? { ...spec, minAvailable: 1 } : spec,
+      )
     case 'events':
       return fill(object, { type: 'Normal' })
     default:
@@ -52,7 +64,8 @@ function mapAt(object: JsonObject, path: readonly string[], change: (value: Json
   return withKey(object, key, mapAt(child, rest, change))
 }
 
-function podSpec(spec: JsonObject): JsonObject {
+function podSpec(given: JsonObject): JsonObject {
+  const spec = omitEmpty(given, ['hostNetwork', 'hostPID', 'hostIPC', 'volumes', 'initContainers', 'nodeSelector'])
   const filled = fill(spec, {
     restartPolicy: 'Always',
     terminationGracePeriodSeconds: 30,
@@ -108,12 +121,35 @@ function toleratesNoExecute(toleration: JsonObject, key: string): boolean {
   return forKey && (effect === undefined || effect === '' || effect === 'NoExecute')
 }
 
+/** False and empty are what a field is when it is not there, and so it is not stored. */
+function omitEmpty(object: JsonObject, keys: readonly string[]): JsonObject {
+  let result = object
+  for (const key of keys) {
+    const value = result[key]
+    const empty = value === false || value === null || (typeof value === 'object' && Object.keys(value).length === 0)
+    if (empty) result = withKey(result, key, undefined)
+  }
+  return result
+}
+
+function crdNames(names: JsonObject): JsonObject {
+  const kind = stringOf(names['kind']) ?? ''
+  return fill(names, { singular: kind.toLowerCase(), listKind: `${kind}List` })
+}
+
 function jobSpec(spec: JsonObject): JsonObject {
   const { completions, parallelism } = spec
   const counts: JsonObject =
     completions === undefined && parallelism === undefined ? { completions: 1, parallelism: 1 } : { parallelism: 1 }
   const replacement = spec['podFailurePolicy'] === undefined ? 'TerminatingOrFailed' : 'Failed'
-  return fill(spec, { ...counts, backoffLimit: 6, completionMode: 'NonIndexed', suspend: false, podReplacementPolicy: replacement })
+  return fill(spec, {
+    ...counts,
+    backoffLimit: 6,
+    completionMode: 'NonIndexed',
+    suspend: false,
+    manualSelector: false,
+    podReplacementPolicy: replacement,
+  })
 }
 
 function deploymentSpec(spec: JsonObject): JsonObject {

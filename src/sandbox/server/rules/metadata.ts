@@ -1,8 +1,8 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
-import { asText, isObject, objectOf } from '../json.ts'
+import { arrayOf, asText, isObject, objectOf } from '../json.ts'
 import type { Cause } from '../status.ts'
-import type { Resource } from '../types.ts'
-import { required, wrong } from './causes.ts'
+import type { ApiObject, Resource } from '../types.ts'
+import { immutable, wrong } from './causes.ts'
 
 const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 const subdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
@@ -49,7 +49,7 @@ export function validateLabels(labels: Json | undefined, field: string): readonl
     const keyCause = validateKey(key, field)
     if (keyCause !== undefined) return [keyCause]
     if (typeof value !== 'string') return [wrong(field, value, 'must be a string')]
-    if (value.length > 63) return [wrong(field, value, 'must be no more than 63 characters')]
+    if (value.length > 63) return [wrong(field, value, 'must be no more than 63 bytes')]
     return labelValue.test(value) ? [] : [wrong(field, value, valueText)]
   })
 }
@@ -61,7 +61,7 @@ function validateKey(key: string, field: string): Cause | undefined {
   if (prefix !== undefined && (prefix === '' || prefix.length > 253 || !subdomain.test(prefix)))
     return wrong(field, key, `prefix part ${subdomainText}`)
   if (name === '') return wrong(field, key, 'name part must be non-empty')
-  if (name.length > 63) return wrong(field, key, 'name part must be no more than 63 characters')
+  if (name.length > 63) return wrong(field, key, 'name part must be no more than 63 bytes')
   return qualifiedName.test(name) ? undefined : wrong(field, key, nameText)
 }
 
@@ -83,19 +83,47 @@ function validateAnnotations(annotations: Json | undefined): readonly Cause[] {
 }
 
 function validateFinalizers(finalizers: Json | undefined): readonly Cause[] {
-  if (finalizers === undefined || finalizers === null) return []
-  if (!Array.isArray(finalizers)) return [wrong('metadata.finalizers', finalizers, 'must be a list')]
-  return (finalizers as readonly Json[]).flatMap((each) =>
-    typeof each === 'string' && each !== '' ? [] : [wrong('metadata.finalizers', each, 'must be a name')],
-  )
+  return arrayOf(finalizers).flatMap((each, index) => {
+    const name = asText(each)
+    const cause = validateKey(name, 'metadata.finalizers')
+    if (cause !== undefined) return [cause]
+    // Without a domain it must be one of Kubernetes' own.
+    return name.includes('/') || ownFinalizers.has(name)
+      ? []
+      : [wrong(`metadata.finalizers[${index}]`, name, 'name is neither a standard finalizer name nor is it fully qualified')]
+  })
 }
+
+const ownFinalizers = new Set(['kubernetes', 'orphan', 'foregroundDeletion'])
 
 function validateOwners(owners: Json | undefined): readonly Cause[] {
   if (!Array.isArray(owners)) return []
-  return (owners as readonly Json[]).flatMap((owner, index) =>
+  const owning = (owners as readonly Json[]).map(objectOf)
+  if (owning.filter((owner) => owner['controller'] === true).length > 1)
+    return [wrong('metadata.ownerReferences', owners, 'Only one reference can have Controller set to true.')]
+  return owning.flatMap((owner) =>
     ['apiVersion', 'kind', 'name', 'uid'].flatMap((key) => {
-      const value = objectOf(owner)[key]
-      return typeof value === 'string' && value !== '' ? [] : [required(`metadata.ownerReferences[${index}].${key}`)]
+      const value = owner[key]
+      return typeof value === 'string' && value !== '' ? [] : [wrong(`metadata.ownerReferences.${key}`, value ?? '', 'must not be empty')]
     }),
   )
+}
+
+/** What of an object's identity an update wants to change and may not. */
+export function validateIdentity(wanted: JsonObject, old: ApiObject): readonly Cause[] {
+  const causes: Cause[] = []
+  const { uid, deletionTimestamp, finalizers } = wanted
+  if (uid !== undefined && uid !== '' && uid !== old.metadata.uid) causes.push(immutable('metadata.uid', uid))
+  // The server says this twice.
+  if (deletionTimestamp !== undefined && deletionTimestamp !== null && deletionTimestamp !== old.metadata.deletionTimestamp)
+    causes.push(...[1, 2].map(() => immutable('metadata.deletionTimestamp', deletionTimestamp)))
+  if (old.metadata.deletionTimestamp === undefined) return causes
+  const added = arrayOf(finalizers).filter((each) => !(old.metadata.finalizers ?? []).includes(String(each)))
+  if (added.length > 0)
+    causes.push({
+      reason: 'FieldValueForbidden',
+      message: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((each) => JSON.stringify(each)).join(', ')}}`,
+      field: 'metadata.finalizers',
+    })
+  return causes
 }

@@ -5,14 +5,14 @@ import type { Cause } from '../status.ts'
 import type { ApiObject, Resource } from '../types.ts'
 import { qualified } from '../types.ts'
 import { validateCrd } from './crd.ts'
-import { validateMetadata } from './metadata.ts'
+import { validateLabels, validateMetadata } from './metadata.ts'
 import { immutable, required, wrong } from './causes.ts'
 import { validatePodSpec, validatePodUpdate } from './pods.ts'
 
 /** Everything wrong with an object that is about to be stored. */
 export function validate(resource: Resource, object: JsonObject, old: ApiObject | undefined): readonly Cause[] {
   const metadata = validateMetadata(resource, objectOf(object['metadata']))
-  if (resource.custom !== undefined) return [...metadata, ...validateSchema(object, resource.custom.schema)]
+  if (resource.custom !== undefined) return [...metadata, ...validateSchema(object, resource.custom.schema, old)]
   return [...metadata, ...ofKind(resource, object, old)]
 }
 
@@ -22,7 +22,7 @@ function ofKind(resource: Resource, object: JsonObject, old: ApiObject | undefin
     case 'pods':
       return old === undefined ? validatePodSpec(spec, 'spec') : validatePodUpdate(spec, objectOf(old['spec']))
     case 'jobs.batch':
-      return validateJob(spec, old)
+      return validateJob(object, spec, old)
     case 'nodes':
       return validateNode(spec, old)
     case 'deployments.apps':
@@ -37,15 +37,15 @@ function ofKind(resource: Resource, object: JsonObject, old: ApiObject | undefin
     case 'secrets':
       return validateSecret(object, old)
     case 'customresourcedefinitions.apiextensions.k8s.io':
-      return validateCrd(object)
+      return validateCrd(object, old)
     case 'events':
-      return isObject(object['involvedObject']) ? [] : [required('involvedObject')]
+      return validateEvent(object)
     default:
       return []
   }
 }
 
-function validateJob(spec: JsonObject, old: ApiObject | undefined): readonly Cause[] {
+function validateJob(object: JsonObject, spec: JsonObject, old: ApiObject | undefined): readonly Cause[] {
   const causes: Cause[] = []
   for (const field of ['parallelism', 'completions', 'backoffLimit', 'activeDeadlineSeconds', 'ttlSecondsAfterFinished'] as const) {
     const value = spec[field]
@@ -54,6 +54,9 @@ function validateJob(spec: JsonObject, old: ApiObject | undefined): readonly Cau
   }
   const template = objectOf(spec['template'])
   const podSpec = objectOf(template['spec'])
+  const labels = objectOf(at(template, 'metadata', 'labels'))
+  if (old === undefined) causes.push(...validateJobSelector(object, objectOf(spec['selector']), spec, labels))
+  causes.push(...validateLabels(labels, 'spec.template.labels'))
   causes.push(...validatePodSpec(podSpec, 'spec.template.spec'))
   if (podSpec['restartPolicy'] === 'Always')
     causes.push({
@@ -70,7 +73,20 @@ function validateJob(spec: JsonObject, old: ApiObject | undefined): readonly Cau
     if (!equal(spec[field], before[field])) causes.push(immutable(`spec.${field}`, spec[field]))
   const editable = before['suspend'] === true && at(old, 'status', 'startTime') === undefined
   const compared = editable ? withoutScheduling : (value: Json | undefined): Json | undefined => value
-  if (!equal(compared(spec['template']), compared(before['template']))) causes.push(immutable('spec.template', spec['template']))
+  if (!equal(compared(spec['template']), compared(before['template'])))
+    causes.push(immutable(editable ? 'spec.template.spec' : 'spec.template', spec['template']))
+  return causes
+}
+
+/** A Job selects its pods by its own uid, and by nothing else, unless it says that it knows better. */
+function validateJobSelector(job: JsonObject, selector: JsonObject, spec: JsonObject, labels: JsonObject): readonly Cause[] {
+  const matchLabels = objectOf(selector['matchLabels'])
+  const causes: Cause[] = []
+  const own = { 'batch.kubernetes.io/controller-uid': objectOf(job['metadata'])['uid'] }
+  if (spec['manualSelector'] !== true && !equal(selector, { matchLabels: own }))
+    causes.push(wrong('spec.selector', selector, '`selector` not auto-generated'))
+  if (Object.entries(matchLabels).some(([key, value]) => labels[key] !== value))
+    causes.push(wrong('spec.template.metadata.labels', labels, '`selector` does not match template `labels`'))
   return causes
 }
 
@@ -127,10 +143,26 @@ function validateWorkload(spec: JsonObject, old: ApiObject | undefined): readonl
   return causes
 }
 
+/** An Event stands where its object is; one about the cluster stands in `default`. */
+function validateEvent(event: JsonObject): readonly Cause[] {
+  const about = asText(at(event, 'involvedObject', 'namespace'))
+  const home = asText(at(event, 'metadata', 'namespace'))
+  if (about === home || (about === '' && (home === 'default' || home === 'kube-system'))) return []
+  return [wrong('involvedObject.namespace', about, 'does not match event.namespace')]
+}
+
 function validateBudget(spec: JsonObject): readonly Cause[] {
   if (spec['minAvailable'] !== undefined && spec['maxUnavailable'] !== undefined)
     return [wrong('spec', spec, 'minAvailable and maxUnavailable cannot be both set')]
-  return []
+  return (['minAvailable', 'maxUnavailable'] as const).flatMap((field) => {
+    const value = spec[field]
+    if (value === undefined) return []
+    const where = `spec.${field}`
+    if (typeof value === 'number') return value >= 0 ? [] : [wrong(where, value, 'must be greater than or equal to 0')]
+    const percent = /^(\d+)%$/.exec(asText(value))?.[1]
+    if (percent === undefined) return [wrong(where, value, "a valid percent string must be a numeric string followed by an ending '%'")]
+    return Number(percent) <= 100 ? [] : [wrong(where, value, 'must not be greater than 100%')]
+  })
 }
 
 function validateLease(spec: JsonObject): readonly Cause[] {
@@ -141,20 +173,11 @@ function validateLease(spec: JsonObject): readonly Cause[] {
     if (value !== undefined && value !== null && (typeof value !== 'number' || value < least))
       causes.push(wrong(`spec.${field}`, value, least === 1 ? 'must be greater than 0' : 'must be greater than or equal to 0'))
   }
-  for (const field of ['renewTime', 'acquireTime'] as const) {
-    const value = spec[field]
-    if (value !== undefined && value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/.test(asText(value)))
-      causes.push(wrong(`spec.${field}`, value, 'must be a MicroTime: RFC 3339 with six decimals'))
-  }
   return causes
 }
 
-const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
-
 function validateSecret(object: JsonObject, old: ApiObject | undefined): readonly Cause[] {
   const causes: Cause[] = []
-  for (const [key, value] of Object.entries(objectOf(object['data'])))
-    if (typeof value !== 'string' || !base64.test(value)) causes.push(wrong(`data[${key}]`, value, 'illegal base64 data'))
   if (old === undefined) return causes
   if (object['type'] !== old['type']) causes.push(immutable('type', object['type']))
   if (old['immutable'] === true && !equal(object['data'], old['data']))
