@@ -4,19 +4,22 @@ import type { Node, Pod } from 'kubernetes-types/core/v1.d.ts'
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import { stringify } from 'yaml'
 import { systemClock } from '../../src/base/clock.ts'
+import { messageOf } from '../../src/base/errors.ts'
 import { silentLog } from '../../src/base/log.ts'
 import type { Process } from '../../src/base/process.ts'
 import { type Client, createClient } from '../../src/kube/client/client.ts'
 import type { MachineSpec } from '../../src/sandbox/machines/machine.ts'
 import { ADMIN, type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts'
+import { GIVEN, kubectlCommand, refuseLivedIn, SIMULATED, tidyGiven, useCluster } from './given.ts'
 import { type Machines, startMachines } from './machines.ts'
+import { DISTRIBUTION, NEW, OLD } from './releases.ts'
 import { root } from './root.ts'
+
+export { NEW, OLD }
 
 export const NAMESPACE = 'system-upgrade'
 /** The service account that `manifests/` gives the controller. */
 export const DROVER = `system:serviceaccount:${NAMESPACE}:drover`
-export const OLD = 'v1.35.3+rke2r1'
-export const NEW = 'v1.36.3+rke2r1'
 export const PLANS = `/apis/upgrade.cattle.io/v1/namespaces/${NAMESPACE}/plans`
 export const JOBS = `/apis/batch/v1/namespaces/${NAMESPACE}/jobs`
 
@@ -89,7 +92,7 @@ export interface Cluster {
 }
 
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
-  const plane = await startControlPlane(options)
+  const plane = GIVEN === undefined ? await startControlPlane(options) : await useCluster(GIVEN, options)
   const life = new AbortController()
   const controllers: Controller[] = []
   let machines: Machines | undefined
@@ -104,7 +107,13 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const api = createClient(own, { signal: life.signal })
   const adminConfig = await plane.kubeconfig(ADMIN)
 
-  const kubectl = (...args: readonly string[]): Promise<string> => run(plane.binary, ['kubectl', '--kubeconfig', adminConfig, ...args], '')
+  const withInput = (input: string, ...args: readonly string[]): Promise<string> => {
+    const [command = '', ...first] = GIVEN === undefined ? [plane.binary, 'kubectl'] : kubectlCommand()
+    return run(command, [...first, '--kubeconfig', adminConfig, ...args], input)
+  }
+  const kubectl = (...args: readonly string[]): Promise<string> => withInput('', ...args)
+  const applied: object[] = []
+  let settled = false
   const list = async <T>(path: string): Promise<readonly T[]> => (await api.list<T>(path)).items
 
   async function describe(): Promise<string> {
@@ -117,13 +126,24 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     ].join('\n')
   }
 
+  async function tidy(): Promise<void> {
+    const namespaces = applied.flatMap((object) => {
+      const { kind, metadata } = object as { readonly kind?: string; readonly metadata?: { readonly name?: string } }
+      return kind === 'Namespace' ? (metadata?.name ?? []) : []
+    })
+    const remove = async (): Promise<void> => {
+      if (applied.length > 0) await withInput(asText(applied), 'delete', '--ignore-not-found', '--timeout=180s', '-f', '-')
+    }
+    await tidyGiven(kubectl, remove, { namespaces: [NAMESPACE, ...namespaces], machines: [...(machines?.all.keys() ?? [])] })
+  }
+
   const cluster: Omit<Cluster, 'machines'> = {
     plane,
     api,
     kubectl,
     async apply(...objects) {
-      const text = objects.map((object) => stringify(object)).join('---\n')
-      await run(plane.binary, ['kubectl', '--kubeconfig', adminConfig, 'apply', '-f', '-'], text)
+      applied.push(...objects)
+      await withInput(asText(objects), 'apply', '-f', '-')
     },
     async controller({ user = DROVER, server, env = {}, flags = [] } = {}) {
       const config = await plane.kubeconfig(user, NAMESPACE)
@@ -139,7 +159,8 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       return controller
     },
     node: (name) => api.get<Node>(`/api/v1/nodes/${name}`),
-    nodes: () => list<Node>('/api/v1/nodes'),
+    nodes: async () =>
+      (await list<Node>('/api/v1/nodes')).filter(({ metadata }) => GIVEN === undefined || metadata?.labels?.[SIMULATED] !== undefined),
     plan: (name) => api.get<Plan>(`${PLANS}/${name}`),
     jobs: () => list<Job>(JOBS),
     pods: (namespace = NAMESPACE) => list<Pod>(`/api/v1/namespaces/${namespace}/pods`),
@@ -159,19 +180,30 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
         }
       }
       while (!(await ask())) {
-        if (Date.now() > end) throw new Error(`after ${seconds} s there was still not: ${what}\n${String(last ?? '')}\n${await describe()}`)
+        if (Date.now() > end)
+          throw new Error(
+            `after ${seconds} s there was still not: ${what}\n${last === undefined ? '' : messageOf(last)}\n${await describe()}`,
+          )
         await systemClock.sleep(100)
       }
     },
     async stop() {
       await Promise.all(controllers.map((one) => one.kill()))
-      await machines?.stop()
-      life.abort()
-      await plane.stop()
+      try {
+        if (settled) await tidy()
+      } finally {
+        await machines?.stop()
+        life.abort()
+        await plane.stop()
+      }
     },
   }
 
   try {
+    if (GIVEN !== undefined) {
+      await refuseLivedIn(kubectl)
+      settled = true
+    }
     await kubectl('apply', '-k', 'manifests')
     // The controller runs here as a process; its Deployment would run nothing on a simulated machine.
     await kubectl('--namespace', NAMESPACE, 'scale', 'deployment/drover', '--replicas=0')
@@ -180,7 +212,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
     })
     const added = [...specs('server', options.servers ?? 1, options.serverVersion ?? NEW), ...specs('agent', options.agents ?? 3, OLD)].map(
-      (spec) => machines?.add(options.machine?.(spec) ?? spec),
+      (spec) => machines?.add(marked(options.machine?.(spec) ?? spec)),
     )
     await cluster.until('all machines registered and Ready', async () => added.every((machine) => machine?.ready))
     return { ...cluster, machines }
@@ -194,6 +226,12 @@ function specs(role: 'server' | 'agent', count: number, version: string): readon
   return Array.from({ length: count }, (_, i) => ({ name: `${role}-${i + 1}`, role, version }))
 }
 
+/** In a given cluster the tests know their nodes by a label. */
+export const marked = (spec: MachineSpec): MachineSpec =>
+  GIVEN === undefined ? spec : { ...spec, labels: { ...spec.labels, [SIMULATED]: 'true' } }
+
+const asText = (objects: readonly object[]): string => objects.map((object) => stringify(object)).join('---\n')
+
 /** A Plan for all agents that cordons, one node at a time; `spec` has the last word. */
 export const agentPlan = (spec: object = {}, metadata: object = {}) => ({
   apiVersion: 'upgrade.cattle.io/v1',
@@ -202,9 +240,14 @@ export const agentPlan = (spec: object = {}, metadata: object = {}) => ({
   spec: {
     concurrency: 1,
     cordon: true,
-    nodeSelector: { matchExpressions: [{ key: 'node-role.kubernetes.io/control-plane', operator: 'DoesNotExist' }] },
+    nodeSelector: {
+      matchExpressions: [
+        { key: 'node-role.kubernetes.io/control-plane', operator: 'DoesNotExist' },
+        ...(GIVEN === undefined ? [] : [{ key: SIMULATED, operator: 'Exists' }]),
+      ],
+    },
     serviceAccountName: 'system-upgrade',
-    upgrade: { image: 'rancher/rke2-upgrade' },
+    upgrade: { image: `rancher/${DISTRIBUTION}-upgrade` },
     version: NEW,
     ...spec,
   },

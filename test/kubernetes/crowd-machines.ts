@@ -89,12 +89,12 @@ export async function runMachines(text: string): Promise<void> {
     qps: 10_000,
     burst: 10_000,
   })
-  const { fleet, add, all } = await startMachines({ as: () => transport, heartbeatMs: spec.heartbeatMs })
-  fleet.programs.set('rancher/rke2-upgrade', upgrade(spec.upgradeMs))
-  for (let i = 1; i <= spec.count; i++) add({ name: `agent-${i}`, role: 'agent', version: spec.version })
-  process.on('message', () => send({ machines: [...all.values()].map(reportOf), cpuSeconds: cpuSeconds() }))
+  const machines = await startMachines({ as: () => transport, heartbeatMs: spec.heartbeatMs })
+  machines.fleet.programs.set('rancher/rke2-upgrade', upgrade(spec.upgradeMs))
+  for (let i = 1; i <= spec.count; i++) machines.add({ name: `agent-${i}`, role: 'agent', version: spec.version })
+  process.on('message', () => send({ machines: [...machines.all.values()].map(reportOf), cpuSeconds: cpuSeconds() }))
   for (;;) {
-    send({ ready: [...all.values()].filter((machine) => machine.ready).length })
+    send({ ready: [...machines.all.values()].filter((machine) => machine.ready).length })
     await systemClock.sleep(500)
   }
 }

@@ -61,7 +61,7 @@ describe('a controller that is killed between request and answer', () => {
       if (writes < WRITES_BETWEEN || (!wanted && writes < PATIENCE)) return { is: 'passed' }
       writes = undefined
       kills.push(kind)
-      return { is: 'swallowed', then: () => void controller?.kill().then(() => (dead += 1)) }
+      return { is: 'swallowed', answered: () => void controller?.kill().then(() => (dead += 1)) }
     })
 
     await cluster.apply(agentPlan({ concurrency: CONCURRENCY }))

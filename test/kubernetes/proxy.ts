@@ -20,7 +20,7 @@ export type Fate =
   /** It reaches the API server after so many milliseconds. */
   | { readonly is: 'delayed'; readonly ms: number }
   /** It is carried out; then this is called, and nobody ever answers. */
-  | { readonly is: 'swallowed'; readonly then: (status: number) => void }
+  | { readonly is: 'swallowed'; readonly answered: () => void }
 
 export interface Asked {
   readonly method: string
@@ -91,7 +91,7 @@ export async function startProxy(plane: ControlPlane): Promise<Proxy> {
       answer.on('error', () => request.socket.destroy())
       answer.on('end', () => {
         if (isWrite(asked)) writes.push({ ...asked, at, late: fate.is === 'delayed', status })
-        if (swallowed) fate.then(status)
+        if (swallowed) fate.answered()
         else if (!(watching && frozen)) response.end()
       })
     })
