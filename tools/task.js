@@ -21,6 +21,8 @@ const program = (entry, name) => ({
 const KUBECTL_TESTS = 'test/kubectl/'
 /** Against Kubernetes' own API server and controllers. */
 const KUBERNETES_TESTS = 'test/kubernetes/'
+/** With real kubelets and containers. */
+const NODES_TESTS = 'test/nodes/'
 /** Whole rollouts on virtual time: as much work as all other tests together. */
 const SCENARIOS = 'test/controller/scenarios/'
 
@@ -29,6 +31,10 @@ const tasks = {
   test: { help: 'the test suite; needs nothing but Node', run: testAll },
   'test:kubectl': { help: 'the tests that drive the sandbox with the real kubectl', run: testKubectl },
   'test:kubernetes': { help: 'the tests on a real control plane; -- --nodes N: one rollout of N nodes, measured', run: testKubernetes },
+  'test:nodes': {
+    help: 'the tests on real nodes, whose binary is really replaced (root on Linux)',
+    run: (args) => build(PRODUCT).then(() => start(program('test/nodes/main.ts', 'nodes'), args)),
+  },
   check: { help: 'types, lint, format, unused code, and the tests but for the scenarios of whole rollouts', run: check },
   demo: { help: 'a cluster in memory is upgraded before your eyes', run: (args) => drover(['demo', ...args]) },
   simulate: { help: 'random clusters with faults, on virtual time', run: (args) => drover(['simulate', ...args]) },
@@ -142,7 +148,7 @@ async function jest(args) {
 }
 
 function testAll(args, ...without) {
-  return jest([...args, '--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, KUBERNETES_TESTS, ...without])
+  return jest([...args, '--testPathIgnorePatterns', '/node_modules/', KUBECTL_TESTS, KUBERNETES_TESTS, NODES_TESTS, ...without])
 }
 
 async function testKubectl(args) {

@@ -18,6 +18,10 @@ export const ADMIN = 'admin'
 export interface ControlPlaneOptions {
   /** Users with a token of their own and no rights but RBAC's, besides `admin` and `machines` (both system:masters). */
   readonly users?: readonly string[]
+  /** Nodes whose kubelets get a token of their own, with the rights of a node and no more. */
+  readonly nodes?: readonly string[]
+  /** Where the API server listens and is found. Default 127.0.0.1. */
+  readonly address?: string
   /**
    * What is written to the audit log of `admin`, `machines` and the service accounts. Default `Metadata`; `None` = no log. `Request`: of service
    * accounts and `users` everything with its body; and everybody's writes of Nodes, Plans and Jobs with the answer too, whose resourceVersion is
@@ -31,7 +35,7 @@ export interface ControlPlaneOptions {
 }
 
 export interface ControlPlane {
-  /** `https://127.0.0.1:port`. */
+  /** `https://address:port`. */
   readonly url: string
   /** PEM of whom to trust. */
   readonly ca: string
@@ -91,10 +95,12 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const at = (name: string): string => join(folder, name)
   const [clientPort, peerPort, apiPort, controllerPort, schedulerPort] = await freePorts(5)
   const etcdUrl = `http://127.0.0.1:${clientPort}`
-  const url = `https://127.0.0.1:${apiPort}`
+  const address = options.address ?? '127.0.0.1'
+  const url = `https://${address}:${apiPort}`
   const programs = new Map<string, ChildProcess>()
   const transports = new Map<string, HttpsTransport>()
-  const tokens = new Map([ADMIN, 'machines', ...(options.users ?? [])].map((user) => [user, randomBytes(16).toString('hex')]))
+  const nodes = new Set(options.nodes?.map((name) => `system:node:${name}`))
+  const tokens = new Map([ADMIN, 'machines', ...(options.users ?? []), ...nodes].map((user) => [user, randomBytes(16).toString('hex')]))
   const audit = options.audit ?? 'Metadata'
 
   /** Starts a program; what it writes goes to a file of its name. */
@@ -134,7 +140,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     writeFileSync(at('accounts.key'), privateKey.export({ type: 'pkcs1', format: 'pem' }))
     writeFileSync(at('accounts.pub'), publicKey.export({ type: 'spki', format: 'pem' }))
-    const group = (user: string): string => (user === ADMIN || user === 'machines' ? ',"system:masters"' : '')
+    const group = (user: string): string =>
+      user === ADMIN || user === 'machines' ? ',"system:masters"' : nodes.has(user) ? ',"system:nodes"' : ''
     writeFileSync(at('tokens.csv'), [...tokens].map(([user, token]) => `${token},${user},${user}${group(user)}\n`).join(''))
     // Watches, health and the cluster's own loops would fill the disk and say nothing of the program under test.
     const own = ['system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler']
@@ -152,11 +159,11 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     start('kube-apiserver', [
       `--etcd-servers=${etcdUrl}`,
       `--secure-port=${apiPort}`,
-      '--bind-address=127.0.0.1',
-      '--advertise-address=127.0.0.1',
+      `--bind-address=${address}`,
+      `--advertise-address=${address}`,
       `--cert-dir=${at('certificates')}`,
       `--token-auth-file=${at('tokens.csv')}`,
-      '--authorization-mode=RBAC',
+      ...(nodes.size === 0 ? ['--authorization-mode=RBAC'] : ['--authorization-mode=Node,RBAC', '--enable-admission-plugins=NodeRestriction']),
       '--allow-privileged=true',
       '--service-cluster-ip-range=10.43.0.0/24',
       '--service-account-issuer=https://kubernetes.default.svc',

@@ -1,0 +1,3 @@
+module drover.test/nodes
+
+go 1.26.0
