@@ -1,8 +1,9 @@
 /** The Plans of the documentation, and those that Rancher writes, applied as people apply them. */
 import { createHash } from 'node:crypto'
-import { afterEach, expect, test } from '@jest/globals'
+import { afterEach, expect } from '@jest/globals'
 import { type Cluster, DROVER, NAMESPACE, type Plan, startCluster } from './cluster.ts'
 import { leftovers } from './leftovers.ts'
+import { testNeeding } from './needs.ts'
 
 const FROM = 'v1.33.3+rke2r1'
 const TARGET = 'v1.33.4+rke2r1'
@@ -61,7 +62,7 @@ async function upgraded(c: Cluster, { namespace, account, server, agent }: Pair)
     .catch(async () => expect(await leftovers(api)).toEqual([]))
 }
 
-test(
+testNeeding('all-nodes')(
   "the documentation's pair for RKE2, with prepare, upgrades every node",
   async () => {
     const c = await start()
@@ -72,7 +73,7 @@ test(
   (SECONDS + 120) * 1000,
 )
 
-test(
+testNeeding('all-nodes', 'namespace')(
   "Rancher's pair upgrades every node, with Rancher's own namespace and service account",
   async () => {
     const c = await start()

@@ -3,10 +3,11 @@ import { expect } from '@jest/globals'
 import { startChannelServer } from '../../src/cli/channel-server.ts'
 import { NAMESPACE, NEW, OLD } from './cluster.ts'
 import { freeDrain, hangInDrain, hangInUpgrade } from './hang.ts'
+import { release } from './releases.ts'
 import type { Scenario } from './scenario.ts'
 import { shareCluster } from './shared.ts'
 
-const NEWER = 'v1.36.4+rke2r1'
+const NEWER = release(4)
 const { scenario } = shareCluster({
   // The shortest that is allowed.
   env: { SYSTEM_UPGRADE_PLAN_POLLING_INTERVAL: '61s', DROVER_CHANNEL_AGREEMENT: '1s' },

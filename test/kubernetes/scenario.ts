@@ -4,7 +4,8 @@ import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import type { Machine } from '../../src/sandbox/machines/machine.ts'
 import { upgradeProgram } from '../../src/sandbox/programs/upgrade.ts'
-import { agentPlan, type Cluster, JOBS, NAMESPACE, NEW, OLD, type Plan } from './cluster.ts'
+import { agentPlan, type Cluster, JOBS, marked, NAMESPACE, NEW, OLD, type Plan } from './cluster.ts'
+import { DISTRIBUTION } from './releases.ts'
 
 /** What a rollout is about; the part of the node record that tests read. */
 export interface NodeRecord {
@@ -22,7 +23,7 @@ export interface PlanEvent {
   readonly message: string
 }
 
-/** An upgrade image of RKE2 that waits on each machine until the test lets it go on. */
+/** An upgrade image that waits on each machine until the test lets it go on. */
 export interface Gate {
   readonly image: string
   /** Machines on which an upgrade waits or has waited, in the order of their arrival. */
@@ -85,7 +86,7 @@ export interface Scenario {
 export async function createScenario(cluster: Cluster, id: string, count: number): Promise<Scenario> {
   const { api, machines } = cluster
   const nodes = Array.from({ length: count }, (_, i) => `${id}-${i + 1}`)
-  for (const name of nodes) machines.add({ name, role: 'agent', version: OLD, labels: { scenario: id } })
+  for (const name of nodes) machines.add(marked({ name, role: 'agent', version: OLD, labels: { scenario: id } }))
 
   const machine = (node: string): Machine => {
     const found = machines.all.get(node)
@@ -110,8 +111,8 @@ export async function createScenario(cluster: Cluster, id: string, count: number
       const entered: string[] = []
       let open: () => void = () => {}
       const opened = new Promise<void>((resolve) => (open = resolve))
-      const image = `${id}.example.com/rke2-upgrade`
-      const upgrade = upgradeProgram('rke2')
+      const image = `${id}.example.com/${DISTRIBUTION}-upgrade`
+      const upgrade = upgradeProgram(DISTRIBUTION)
       machines.fleet.programs.set(image, async (pod, where, io) => {
         await arrived(where.name)
         entered.push(where.name)

@@ -2,10 +2,12 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
 import { leftovers } from './leftovers.ts'
+import { lacking, type Need } from './needs.ts'
+import { release } from './releases.ts'
 import { createScenario, type Scenario } from './scenario.ts'
 
 /** What the one server runs: more than any Plan here asks for, because no agent may be ahead of a server. */
-const AHEAD = 'v1.36.90+rke2r1'
+const AHEAD = release(90)
 const LIMIT_MS = 6 * 60_000
 /** After the last step of a scenario; orphaned pods are collected a minute after their node. */
 const TIDY_S = 150
@@ -15,7 +17,7 @@ export interface SharedOptions extends ClusterOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-type Tell = (id: string, what: string, tell: (s: Scenario) => Promise<void>, nodes?: number) => void
+type Tell = (id: string, what: string, tell: (s: Scenario) => Promise<void>, nodes?: number, needs?: readonly Need[]) => void
 
 export interface Shared {
   /** A scenario with `nodes` machines (default 2); it runs beside the others. Afterwards nothing may be left behind. */
@@ -55,8 +57,12 @@ export function shareCluster({ env = {}, ...options }: SharedOptions = {}): Shar
       })
   }
 
-  return {
-    scenario: (id, what, tell, nodes = 2) => test.concurrent(what, told(id, tell, nodes), LIMIT_MS),
-    alone: (id, what, tell, nodes = 2) => test(what, told(id, tell, nodes), LIMIT_MS),
-  }
+  const add =
+    (alone: boolean): Tell =>
+    (id, what, tell, nodes = 2, needs = []) => {
+      if (lacking(what, needs)) test.skip(what, told(id, tell, nodes))
+      else if (alone) test(what, told(id, tell, nodes), LIMIT_MS)
+      else test.concurrent(what, told(id, tell, nodes), LIMIT_MS)
+    }
+  return { scenario: add(false), alone: add(true) }
 }
