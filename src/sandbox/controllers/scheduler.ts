@@ -5,6 +5,9 @@ import { keyOf, PODS, type Stored } from '../kinds.ts'
 import { keptOutBy, pinnedTo, selects, wantsNode } from './matching.ts'
 import { isOver, type World } from './world.ts'
 
+/** Pods that name another scheduler are left to that one. */
+const OURS = 'default-scheduler'
+
 /** Of many possible nodes this many feasible ones are compared, as the real scheduler samples. */
 const SAMPLE = 24
 
@@ -54,6 +57,7 @@ export function startScheduler(world: World, client: Client): void {
       pending.delete(key)
       return undefined
     }
+    if ((pod.spec?.schedulerName ?? OURS) !== OURS) return undefined
     const pin = pinnedTo(pod)
     const { node, why } = choose(pod, pin)
     if (node === undefined) {

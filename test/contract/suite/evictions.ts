@@ -1,6 +1,6 @@
 import { describe, expect } from '@jest/globals'
 import type { Contract, Tree, World } from './contract.ts'
-import { pod, refused } from './contract.ts'
+import { conditionOf, job, pod, refused } from './contract.ts'
 
 const eviction = (name: string, more: object = {}): object => ({ apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name }, ...more })
 
@@ -196,6 +196,31 @@ export function evictions(test: Contract): void {
       await api.ok(api.merge(path, { spec: { unhealthyPodEvictionPolicy: 'AlwaysAllow' } }))
       await counted(world, path, 0)
       expect((await api.post(`${at.pods}/sick/eviction`, eviction('sick'))).status).toBe(201)
+    })
+
+    test('over pods whose owner has no scale cannot be counted with maxUnavailable: nothing may go', async (world) => {
+      const { api, at, until } = world
+      await api.ok(api.post(at.jobs, job('j', 'sleep 600')))
+      const [owned] = await until('its pod runs', async () => {
+        const { items } = await api.ok(api.get(at.pods))
+        return items[0]?.status.phase === 'Running' && items
+      })
+      const spec = { maxUnavailable: 1, selector: { matchLabels: { 'job-name': 'j' } } }
+      await api.ok(api.post(at.poddisruptionbudgets, { metadata: { name: 'lost' }, spec }))
+      const lost = await until('the budget says so', async () => {
+        const { body } = await api.get(`${at.poddisruptionbudgets}/lost`)
+        return conditionOf(body, 'DisruptionAllowed') === 'False/SyncFailed' && body
+      })
+      expect(lost.status.conditions[0].message).toBe('jobs.batch does not implement the scale subresource')
+      const { name } = owned.metadata
+      const answer = await api.post(`${at.pods}/${name}/eviction`, eviction(name))
+      // To the API server such a budget never was looked at.
+      expect(answer).toMatchObject(
+        refused(429, 'TooManyRequests', {
+          details: { causes: [{ reason: 'DisruptionBudget', message: 'The disruption budget lost is still being processed by the server.' }] },
+        }),
+      )
+      expect(answer.retryAfterMs).toBe(10_000)
     })
 
     test('counts a workload by its scale', async (world) => {

@@ -43,7 +43,8 @@ async function world(properties: JsonObject, more: JsonObject = {}) {
   return {
     h,
     made,
-    create: (spec: Json, query: Record<string, string> = {}) => h.call('POST', things, { metadata: { name: 'x' }, spec }, { query }),
+    create: (spec: Json, query: Record<string, string> = {}) =>
+      h.call('POST', things, { apiVersion: 'example.com/v1', kind: 'Thing', metadata: { name: 'x' }, spec }, { query }),
   }
 }
 
@@ -85,7 +86,7 @@ describe('a CustomResourceDefinition', () => {
     const h = harness()
     expect(await h.call('POST', crds, definition({ a: { description: 'typeless' } }))).toMatchObject({
       status: 422,
-      body: { details: { causes: [{ field: 'spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[a].type' }] } },
+      body: { details: { causes: [{ field: 'spec.validation.openAPIV3Schema.properties[spec].properties[a].type' }] } },
     })
   })
 })
@@ -100,7 +101,10 @@ describe('a custom resource', () => {
     const spec = { known: 'a', unknown: 1, free: { any: 1 }, map: { k: { a: 'x', b: 'y' } } }
     expect(await create(spec, { fieldValidation: 'Strict' })).toMatchObject({
       status: 400,
-      body: { message: 'strict decoding error: unknown field "spec.unknown", unknown field "spec.map.k.b"' },
+      body: {
+        message:
+          'Thing in version "v1" cannot be handled as a Thing: strict decoding error: unknown field "spec.unknown", unknown field "spec.map.k.b"',
+      },
     })
     const { body } = await create(spec)
     expect((body as JsonObject)['spec']).toEqual({ known: 'a', free: { any: 1 }, map: { k: { a: 'x' } } })
@@ -120,12 +124,6 @@ describe('a custom resource', () => {
 
   test.each<[string, JsonObject, Json, string]>([
     ['a wrong type', { type: 'integer' }, 'many', 'spec.a: Invalid value: "string": spec.a in body must be of type integer: "string"'],
-    [
-      'an integer with a fraction',
-      { type: 'integer' },
-      1.5,
-      'spec.a: Invalid value: "number": spec.a in body must be of type integer: "number"',
-    ],
     ['not in the enum', { type: 'string', enum: ['a', 'b'] }, 'c', 'spec.a: Unsupported value: "c": supported values: "a", "b"'],
     [
       'below the minimum',
@@ -150,7 +148,7 @@ describe('a custom resource', () => {
       'neither integer nor string',
       { 'x-kubernetes-int-or-string': true },
       true,
-      'spec.a: Invalid value: "boolean": spec.a in body must be of type integer or string: "boolean"',
+      'spec.a: Invalid value: "boolean": spec.a in body must be of type integer,string: "boolean"',
     ],
     [
       'no date',

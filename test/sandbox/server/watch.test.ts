@@ -144,7 +144,7 @@ describe('watch', () => {
     await settled()
     expect(watch.said()).toEqual(['ADDED a', 'BOOKMARK'])
     expect(watch.events[1].object.metadata.annotations).toEqual({ 'k8s.io/initial-events-end': 'true' })
-    expect((await collect(h.transport, nodes, query)).status).toBe(400)
+    expect((await collect(h.transport, nodes, query)).status).toBe(422)
     watch.stop()
   })
 
