@@ -129,19 +129,32 @@ const metadataSchema = z.object({
   name: z.string(),
   namespace: z.string().default(''),
   uid: z.string().default(''),
+  resourceVersion: z.string().default(''),
   generation: z.number().default(0),
 })
 
+/** What cannot be read of it is as good as missing, and is written anew. */
+const statusSchema = z
+  .object({
+    observedGeneration: z.number().catch(-1),
+    plans: z.array(z.string()).catch([]),
+    conditions: z
+      .array(z.object({ type: z.string(), status: z.string(), reason: z.string(), message: z.string(), lastTransitionTime: z.string() }))
+      .catch([]),
+  })
+  .catch({ observedGeneration: -1, plans: [], conditions: [] })
+
 /** Never throws. Undefined for what is no object with a name. */
 export function decodePolicy(raw: Json): PolicyView | undefined {
-  const { metadata: rawMetadata, spec: rawSpec } = (raw ?? {}) as JsonObject
+  const { metadata: rawMetadata, spec: rawSpec, status: rawStatus } = (raw ?? {}) as JsonObject
   const metadata = metadataSchema.safeParse(rawMetadata)
   if (!metadata.success) return undefined
+  const status = statusSchema.parse(rawStatus ?? {})
   const result = policySpecSchema.safeParse(rawSpec ?? {})
   const known: PolicyMetadata = metadata.data
   // What zod calls `undefined` members are missing ones; nothing looks at the difference.
-  if (result.success) return { ok: true, policy: { metadata: known, spec: result.data as PolicySpec } }
+  if (result.success) return { ok: true, policy: { metadata: known, spec: result.data as PolicySpec }, status }
   const whom = z.object(selects).safeParse(rawSpec ?? {})
   const error = explain(result.error, 'spec')
-  return { ok: false, metadata: known, error, selects: whom.success ? (whom.data as Pick<PolicySpec, 'planNames'>) : undefined }
+  return { ok: false, metadata: known, status, error, selects: whom.success ? (whom.data as Pick<PolicySpec, 'planNames'>) : undefined }
 }

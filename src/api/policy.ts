@@ -11,7 +11,24 @@ export interface PolicyMetadata {
   readonly name: string
   readonly namespace: string
   readonly uid: string
+  readonly resourceVersion: string
   readonly generation: number
+}
+
+/** Written by the controller for readers; nothing decides by it. */
+export interface PolicyStatus {
+  readonly observedGeneration: number
+  /** Names of the Plans that the policy governs. */
+  readonly plans: readonly string[]
+  readonly conditions: readonly PolicyCondition[]
+}
+
+export interface PolicyCondition {
+  readonly type: string
+  readonly status: string
+  readonly reason: string
+  readonly message: string
+  readonly lastTransitionTime: string
 }
 
 /** Durations are milliseconds, instants milliseconds since the epoch. What is missing has the default of the controller's settings. */
@@ -94,10 +111,11 @@ export interface FailureSpec {
 
 /** A policy as the caches hold it; one that cannot be read still says whom it means, as far as that can be read. */
 export type PolicyView =
-  | { readonly ok: true; readonly policy: RolloutPolicy }
+  | { readonly ok: true; readonly policy: RolloutPolicy; readonly status: PolicyStatus }
   | {
       readonly ok: false
       readonly metadata: PolicyMetadata
+      readonly status: PolicyStatus
       /** Names the field. */
       readonly error: string
       /** Whom it selects; undefined = that cannot be read either, so it may mean every Plan. */

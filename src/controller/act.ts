@@ -1,5 +1,5 @@
 /** Carries out the steps of a decision. Each write carries its precondition; a failure ends only its step, which is tried again after a backoff. */
-import { ANNOTATION_MEMORY, ANNOTATION_RECORD, FIELD_MANAGER, LABEL_IN_FLIGHT, PLAN_PATH_PREFIX } from '../api/names.ts'
+import { ANNOTATION_MEMORY, ANNOTATION_RECORD, FIELD_MANAGER, LABEL_IN_FLIGHT, PLAN_PATH_PREFIX, POLICY_PATH_PREFIX } from '../api/names.ts'
 import type { PlanStatus } from '../api/plan.ts'
 import { hold } from '../api/reasons.ts'
 import { formatMemory } from '../api/memory.ts'
@@ -181,6 +181,13 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     switch (action.do) {
       case 'writeStatus':
         return writeStatus(action)
+      case 'writePolicyStatus': {
+        const { policy, resourceVersion, status } = action
+        const path = `${POLICY_PATH_PREFIX}/namespaces/${policy.namespace}/rolloutpolicies/${policy.name}/status`
+        const patch = { metadata: { uid: policy.uid, resourceVersion }, status }
+        await keep(caches.policies, () => client.mergePatch(path, patch, { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }))
+        return
+      }
       case 'annotatePlan': {
         const patch = {
           metadata: {

@@ -20,8 +20,10 @@ export interface Caches {
   readonly jobs: Store<JobView>
   readonly pods: Store<PodView>
   readonly namespaces: Cache<NamespaceView>
-  /** RolloutPolicies; undefined = they have not been listed. None where the API server does not know the kind. */
-  policies(): readonly PolicyView[] | undefined
+  /** RolloutPolicies of our namespace. */
+  readonly policies: Store<PolicyView>
+  /** The API server does not know RolloutPolicies, so there are none. */
+  noPolicies(): boolean
   readonly beats: Beats
   /** All kinds have been listed once. */
   synced(): boolean
@@ -131,7 +133,8 @@ export function createCaches(
     pods,
     namespaces,
     beats,
-    policies: () => (policies.synced ? policies.list() : noPolicies ? [] : undefined),
+    policies,
+    noPolicies: () => noPolicies,
     synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced) && (policies.synced || noPolicies),
     refusal() {
       const now = clock.mono()

@@ -200,7 +200,7 @@ export function createGather(
         settings,
         now,
         plans: caches.plans.list(),
-        policies: caches.policies(),
+        policies: caches.policies.synced ? caches.policies.list() : caches.noPolicies() ? [] : undefined,
         nodes: caches.nodes.list(),
         jobs: caches.jobs.list(),
         pods: caches.pods.list(),

@@ -49,6 +49,13 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
       why: 'claiming nodes and reporting',
     },
     { group: 'drover.io', resource: 'rolloutpolicies', verbs: ['list', 'watch'], namespace: own, why: 'knowing how carefully to go' },
+    {
+      group: 'drover.io',
+      resource: 'rolloutpolicies/status',
+      verbs: ['patch'],
+      namespace: own,
+      why: 'saying what a RolloutPolicy governs',
+    },
     { group: '', resource: 'nodes', verbs: ['list', 'watch', 'patch'], why: 'choosing, cordoning and labelling nodes' },
     {
       group: '',

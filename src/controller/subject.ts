@@ -11,6 +11,8 @@ export function subjectOf(
 ): Omit<Setback, 'hold'> {
   const node = nodes.get(step.about)?.name
   switch (action.do) {
+    case 'writePolicyStatus':
+      return { plan: undefined, node: undefined }
     case 'writeStatus':
     case 'annotatePlan':
       return { plan: `${action.plan.namespace}/${action.plan.name}`, node: undefined }

@@ -13,6 +13,7 @@ import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
 import { tooManyFailures } from './failures.ts'
 import { createLedger } from './ledger.ts'
 import { createPass, type Pass } from './pass.ts'
+import { tellPolicies } from './policy/status.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
 import { differs, planStatus, significantlyDiffers, unreadableStatus } from './status.ts'
@@ -51,6 +52,8 @@ export function decide(world: World): Decision {
       pass.planHold(state.key, hold('InternalError', messageOf(error)))
     }
   }
+  for (const { about, actions } of tellPolicies(world.policies ?? [], world.settings.namespace, context.states.values(), pass.now))
+    pass.step(about, actions)
   for (const node of world.nodes) tend(node, context, pass)
   tidyJobs(context, pass)
   tidyPulls(wanted, pass)
@@ -182,8 +185,10 @@ function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass)
     failed: slots.failed.length,
     held: Math.max(0, admission.held),
   }
-  const stalled = stalledBy(report, pass)
-  const status = planStatus({ state, applying, report, tally, failure: failures[0], stalled, kstatus: world.settings.kstatus, now })
+  const goesOn = goesOnDespiteFailures(state, report, tally.inFlight)
+  const stalled = stalledBy(report, goesOn, pass)
+  const failure = goesOn ? undefined : failures[0]
+  const status = planStatus({ state, applying, report, tally, failure, stalled, kstatus: world.settings.kstatus, now })
   const due = writeDue(state, status, claims, pass)
   if (due === undefined) return
   if (now.mono < due) return pass.lookAt(due)
@@ -229,18 +234,27 @@ function failureText(node: string, past: { reason: string; message: string } | u
       : `Node ${node}: ${past.reason}: ${past.message}`
 }
 
+/** The policy tolerates the failures that there are, and something is still to be done without a person. */
+function goesOnDespiteFailures({ rules }: PlanState, report: PlanReport, inFlight: number): boolean {
+  if (rules.policy === undefined || report.holds.some(({ reason }) => reason === 'MaxFailuresExceeded')) return false
+  if (inFlight > 0) return true
+  return [...report.nodes.values()].some(
+    ({ phase, holds }) => phase !== 'Done' && (phase !== 'Failed' || !holds.some(({ endedBy }) => endedBy === 'person')),
+  )
+}
+
 /**
  * What has the Plan stuck: a hold that only a person ends, of the Plan itself, of a node in flight, or of every node that is still to be
  * taken; or a drain that has lasted too long.
  */
-function stalledBy(report: PlanReport, pass: Pass): Hold | undefined {
+function stalledBy(report: PlanReport, goesOn: boolean, pass: Pass): Hold | undefined {
   const isPersons = (entry: Hold) => entry.endedBy === 'person'
   const person = report.holds.find(isPersons)
   if (person !== undefined) return person
   const nodes = [...report.nodes.values()].filter(({ phase }) => phase !== 'Done')
   const { stalledAfterMs } = pass.world.settings.drain
   for (const { phase, holds } of nodes) {
-    if (phase === 'Pending') continue
+    if (phase === 'Pending' || (goesOn && phase === 'Failed')) continue
     const stuck = holds.find(
       (entry) => isPersons(entry) || (DRAIN.has(entry.reason) && pass.now.wall - (entry.since ?? pass.now.wall) > stalledAfterMs),
     )

@@ -186,8 +186,10 @@ export function leadingHold(report: PlanReport): Hold | undefined {
 function kstatusConditions({ stalled, tally, failure }: StatusInput, complete: Wanted): Wanted[] {
   const done = complete.status === 'True'
   const stuck = !done && (stalled !== undefined || failure !== undefined)
-  const reason = failure !== undefined ? 'NodeFailed' : (stalled?.reason ?? 'Stalled')
-  const why = failure ?? stalled?.message ?? ''
+  // What a policy has stopped says more than the failure that was one too many.
+  const exceeded = stalled?.reason === 'MaxFailuresExceeded'
+  const reason = failure !== undefined && !exceeded ? 'NodeFailed' : (stalled?.reason ?? 'Stalled')
+  const why = (exceeded ? undefined : failure) ?? stalled?.message ?? ''
   const progress = `${tally.done} of ${tally.selected} nodes done`
   return [
     {

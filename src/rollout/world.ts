@@ -8,7 +8,7 @@ import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
 import type { RolloutMemory } from '../api/memory.ts'
 import type { PayloadResult } from '../api/payload-result.ts'
 import type { Plan, PlanCondition, PlanStatus } from '../api/plan.ts'
-import type { PolicyView } from '../api/policy.ts'
+import type { PolicyStatus, PolicyView } from '../api/policy.ts'
 import type { Hold } from '../api/reasons.ts'
 import type { NodeRecord, ParsedRecord, PlanKey } from '../api/record.ts'
 import type { Settings } from '../base/settings.ts'
@@ -229,6 +229,7 @@ export type Action =
       readonly status: Partial<PlanStatus>
       readonly confirm: readonly string[]
     }
+  | { readonly do: 'writePolicyStatus'; readonly policy: Ref; readonly resourceVersion: string; readonly status: PolicyStatus }
   | { readonly do: 'annotatePlan'; readonly plan: Ref; readonly resourceVersion: string; readonly memory: RolloutMemory }
   | {
       readonly do: 'patchNode'

@@ -74,6 +74,13 @@ test('a rollout with all that can happen needs what is granted: nothing more, an
       metadata: { name: 'script', namespace: 'system-upgrade' },
       data: { 'run.sh': 'ZWNobwo=' },
     })
+    await sandbox.run(() => sandbox.server.peek('customresourcedefinitions', 'rolloutpolicies.drover.io') !== undefined, MINUTE)
+    await world.apply({
+      apiVersion: 'drover.io/v1alpha1',
+      kind: 'RolloutPolicy',
+      metadata: { name: 'careful', namespace: 'system-upgrade' },
+      spec: { planNames: ['agent-plan'] },
+    })
     world.controller('second')
     await world.apply(serverPlan())
     await world.apply(agentPlan({ nodeSelector: { matchLabels: { 'kubernetes.io/hostname': 'agent-1' } } }))

@@ -13,6 +13,8 @@ export interface Rules {
   readonly policy: { readonly name: string; readonly uid: string } | undefined
   /** What is wrong with the policy, or that there are two: while it stands no node is taken. */
   readonly problem: Hold | undefined
+  /** Policies that apply with equal right, by name. */
+  readonly contenders: readonly string[]
   readonly paused: boolean
   readonly budget: BudgetSpec
   readonly after: readonly string[]
@@ -41,6 +43,7 @@ export function defaultRules(settings: Settings): Rules {
   return {
     policy: undefined,
     problem: undefined,
+    contenders: [],
     paused: false,
     budget: { spread: [] },
     after: [],
@@ -61,7 +64,7 @@ export function rulesFor(plan: Plan, policies: readonly PolicyView[] | undefined
   const defaults = defaultRules(settings)
   if (policies === undefined) return { ...defaults, problem: hold('PolicyUnreadable', 'the RolloutPolicies have not been listed yet') }
   const selected = selectPolicy(plan, policies)
-  if (!selected.ok) return { ...defaults, problem: selected.hold }
+  if (!selected.ok) return { ...defaults, problem: selected.hold, contenders: selected.contenders }
   return selected.policy === undefined ? defaults : withPolicy(defaults, selected.policy)
 }
 
@@ -71,7 +74,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
   return {
     ...defaults,
     policy: { name: metadata.name, uid: metadata.uid },
-    problem: problemOf(policy, read),
+    problem: problemOf(policy),
     paused: spec.paused,
     budget: spec.budget,
     after: spec.after,
@@ -87,13 +90,20 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
   }
 }
 
-/** What only shows when a policy is put to use. */
-function problemOf({ metadata, spec }: RolloutPolicy, calendar: ReturnType<typeof readCalendar>): Hold | undefined {
-  const faults = [
+/** What only shows when a policy is put to use; each names its field. */
+export function faultsOf(policy: RolloutPolicy): readonly string[] {
+  const { spec } = policy
+  const calendar = calendarOf(policy)
+  return [
     ...(calendar.ok ? [] : [calendar.error]),
     ...selectorFault(spec.planSelector),
     ...(isZero(spec.failure.maxFailures) ? ['spec.failure.maxFailures: must be at least 1'] : []),
   ]
+}
+
+function problemOf(policy: RolloutPolicy): Hold | undefined {
+  const { metadata } = policy
+  const faults = faultsOf(policy)
   if (faults.length === 0) return undefined
   return hold('PolicyUnreadable', `RolloutPolicy ${metadata.name} cannot be read: ${faults.join(', ')}`, {
     blockedBy: `RolloutPolicy/${metadata.namespace}/${metadata.name}`,

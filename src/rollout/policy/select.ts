@@ -4,7 +4,10 @@ import type { PolicyMetadata, PolicySpec, PolicyView, RolloutPolicy } from '../.
 import { type Hold, hold } from '../../api/reasons.ts'
 import { compileLabelSelector, matchesSelector } from '../../kube/objects/selector.ts'
 
-export type Selected = { readonly ok: true; readonly policy: RolloutPolicy | undefined } | { readonly ok: false; readonly hold: Hold }
+/** `contenders`: the policies with equal right, by name. */
+export type Selected =
+  | { readonly ok: true; readonly policy: RolloutPolicy | undefined }
+  | { readonly ok: false; readonly hold: Hold; readonly contenders: readonly string[] }
 
 const DEFAULT_POLICY = 'default'
 
@@ -22,10 +25,11 @@ export function selectPolicy(plan: Plan, policies: readonly PolicyView[]): Selec
   if (chosen.length > 1)
     return {
       ok: false,
+      contenders: names,
       hold: hold('PolicyConflict', `RolloutPolicies ${names.join(' and ')} apply to this Plan with equal right; let one of them go`),
     }
   if (first === undefined || first.ok) return { ok: true, policy: first?.policy }
-  return { ok: false, hold: unreadable(first.metadata, first.error) }
+  return { ok: false, contenders: [], hold: unreadable(first.metadata, first.error) }
 }
 
 export function metadataOf(view: PolicyView): PolicyMetadata {

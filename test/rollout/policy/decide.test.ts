@@ -462,6 +462,27 @@ describe('failure', () => {
     expect(claimed(ready(plain, undefined, [failed(plain, 'f'), aNode('a')]))).toEqual([])
   })
 
+  test('maxFailures: a tolerated failure neither fails nor stalls the Plan while something goes on', () => {
+    const view = plan({ concurrency: 1 }, { status: { applying } })
+    const conditions = (nodes: readonly NodeView[]) =>
+      actions(decide(ready(view, { failure: { maxFailures: 2 } }, nodes)), 'writeStatus')[0]?.status.conditions?.map(
+        ({ type, status, reason }) => `${type} ${status} ${reason}`,
+      )
+    expect(conditions([failed(view, 'f'), aNode('a')])).toEqual(
+      expect.arrayContaining(['Complete False SyncJob', 'Reconciling True Progressing', 'Stalled False Progressing']),
+    )
+    const label = { 'plan.upgrade.cattle.io/p': hashOf(view) }
+    // All others are done: now it takes a person.
+    expect(conditions([failed(view, 'f'), aNode('a', { kubeletVersion: NEW, labels: label })])).toEqual(
+      expect.arrayContaining(['Complete False JobFailed', 'Reconciling False NodeFailed', 'Stalled True NodeFailed']),
+    )
+    const other = aNode('g', { record: aRecord('g', { past: { [view.key]: failure(view) } }) })
+    const two = plan({ concurrency: 3 }, { status: { applying: ['f', 'g'] } })
+    const stopped = actions(decide(ready(two, { failure: { maxFailures: 2 } }, [failed(two, 'f'), other, aNode('a')])), 'writeStatus')[0]
+      ?.status.conditions
+    expect(stopped?.find(({ type }) => type === 'Stalled')).toMatchObject({ status: 'True', reason: 'MaxFailuresExceeded' })
+  })
+
   test('maxFailures: a percentage is of the selected nodes, rounded down and at least 1', () => {
     const view = plan({ concurrency: 20 }, { status: { applying } })
     const nodes = [failed(view, 'f'), ...names(19).map((name) => aNode(name))]
