@@ -260,6 +260,7 @@ function stalledBy(report: PlanReport, goesOn: boolean, pass: Pass): Hold | unde
     )
     if (stuck !== undefined) return stuck
   }
+  if (goesOn) return undefined
   return nodes.length > 0 && nodes.every(({ holds }) => holds.some(isPersons)) ? nodes[0]?.holds.find(isPersons) : undefined
 }
 
