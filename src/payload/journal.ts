@@ -30,8 +30,8 @@ const schema = z.object({
   externalDatastore: z.boolean(),
   from: release,
   to: release,
-  /** The process that has to go: pid/start. */
-  before: z.string().optional(),
+  /** When the restart was asked for: the new program may run since. */
+  restartAt: z.string().optional(),
   /** What the datastore looked like before: see datastore.ts. */
   datastore: z.string().optional(),
   /** Tarballs of images that the payload placed, of this release and earlier ones. */

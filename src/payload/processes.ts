@@ -9,10 +9,8 @@ export interface Process {
   /** Clock ticks since boot at which it started: with the pid it names a process for ever. */
   readonly startTicks: number
   readonly comm: string
-  /** The running file, as the machine names it. */
+  /** The running file, as the machine names it; another file may have the name by now. */
   readonly exe: string
-  /** The name leads to another file by now, or to none. */
-  readonly exeDeleted: boolean
   /** The command line in words. RKE2 and K3s overwrite theirs with one text without arguments. */
   readonly words: readonly string[]
   /** Lives in the machine's own process namespace and sees the machine's own root: no container. */
@@ -62,14 +60,12 @@ function readProcess(machine: MachineFiles, pid: number, pidSpace: string, root:
     // The name in parentheses may hold anything, closing parentheses and spaces too.
     const end = stat.lastIndexOf(')')
     const fields = stat.slice(end + 2).split(' ')
-    const exeDeleted = link.endsWith(DELETED)
     return {
       pid,
       parent: Number(fields[1]),
       startTicks: Number(fields[19]),
       comm: stat.slice(stat.indexOf('(') + 1, end),
-      exe: exeDeleted ? link.slice(0, -DELETED.length) : link,
-      exeDeleted,
+      exe: link.endsWith(DELETED) ? link.slice(0, -DELETED.length) : link,
       words: wordsOf(machine.text(`${folder}/cmdline`) ?? ''),
       native: machine.link(`${folder}/ns/pid`) === pidSpace && machine.stat(`${folder}/root`)?.identity === root,
     }

@@ -13,7 +13,7 @@ export async function runsFile(host: Host, { main, binary, direct }: Service): P
   if (direct) {
     const [file, image] = [machine.stat(binary), machine.stat(running)]
     if (file === undefined) return false
-    if (!main.exeDeleted && image !== undefined && file.identity === image.identity) return true
+    if (file.identity === image?.identity) return true
     try {
       return (await machine.sha256(running)) === (await machine.sha256(binary))
     } catch {

@@ -49,8 +49,7 @@ async function upgradeLocked(host: Host, run: Run): Promise<Success> {
   const underWay = journal !== undefined && journal.to.sha256 === release.sha256 && ['replace', 'restart'].includes(journal.phase)
   const target = await findTarget(host, run, underWay ? journal : undefined)
   say(`found ${target.distribution} ${target.role}, ${target.binary}${target.unit === undefined ? '' : `, ${target.unit}`}`)
-  const plan = await planWork(host, run, release, target, journal)
-  const before = plan.stale && target.service !== undefined ? identityOf(target.service.main) : underWay ? journal.before : undefined
+  const plan = await planWork(host, run, release, target)
   const now = formatTime(host.clock.wall())
   const next: Journal = {
     v: 1,
@@ -60,7 +59,7 @@ async function upgradeLocked(host: Host, run: Run): Promise<Success> {
     ...described(target),
     from: plan.from ?? UNKNOWN,
     to: { version: plan.to, sha256: release.sha256 },
-    ...(before === undefined ? {} : { before }),
+    ...(underWay && !plan.stale && journal.restartAt !== undefined ? { restartAt: journal.restartAt } : {}),
     datastore: underWay ? (journal.datastore ?? '') : datastoreMark(host.machine, target.dataDir),
     images: [...new Set([...(journal?.images ?? []), ...placedPaths(target.dataDir, release.images, plan.to)])],
     startedAt: underWay ? journal.startedAt : now,
@@ -86,7 +85,7 @@ interface WorkPlan {
 }
 
 /** Looks at everything, changes nothing. */
-async function planWork(host: Host, { options }: Run, release: Release, target: Target, journal: Journal | undefined): Promise<WorkPlan> {
+async function planWork(host: Host, { options }: Run, release: Release, target: Target): Promise<WorkPlan> {
   const { machine } = host
   const { binary, role, service } = target
   if (target.distribution !== release.distribution) {
@@ -103,10 +102,8 @@ async function planWork(host: Host, { options }: Run, release: Release, target: 
   const running = stale ? await versionOf(host, 'machine', `/proc/${service.main.pid}/exe`, nameOf(binary)) : undefined
   for (const from of [onDisk, running]) if (from !== undefined) checkStep(from, to, role, options)
   if (inPlace) {
-    const known =
-      journal?.to.sha256 === release.sha256 && journal.binary === binary && journal.from.sha256 !== '' ? journal.from : undefined
     const record = readPrevious(machine, binary)
-    const from = known ?? (record?.installed.sha256 === release.sha256 ? record.previous : undefined)
+    const from = record?.installed.sha256 === release.sha256 ? record.previous : undefined
     return { to: to.text, from, inPlace, stale }
   }
   const from = onDisk ?? running
@@ -119,7 +116,7 @@ async function planWork(host: Host, { options }: Run, release: Release, target: 
 
 /** The file was there and runs before this attempt touched anything. */
 async function confirm(host: Host, run: Run, journal: Journal): Promise<Success> {
-  const proof = await proveNew(host, run, journal)
+  const proof = await proveNew(host, run, journal, undefined)
   if (!proof.ok) {
     const log = await serviceLog(host, journal.unit, journal.distribution)
     throw new Refusal('NotProven', `${journal.to.version} was in place and runs, but ${proof.missing}`, log)
@@ -148,14 +145,21 @@ async function work(host: Host, run: Run, release: Release, target: Target, plan
     })
     note('restart')
   }
+  const before = plan.stale && target.service !== undefined ? identityOf(target.service.main) : undefined
   if (plan.stale || target.service === undefined) {
     const file = target.service === undefined ? undefined : await ensureHome(host, target.service).catch(() => undefined)
     if (file !== undefined) say(`${file}: HOME=/root added`)
     say(`restarting ${journal.unit ?? journal.distribution}`)
+    journal = { ...journal, restartAt: formatTime(host.clock.wall()) }
+    note('restart')
     await restartService(host, journal, run.signal)
   }
-  const proof = await proveNew(host, run, journal)
-  if (!proof.ok) return await failed(host, run, journal, proof)
+  const proof = await proveNew(host, run, journal, before)
+  if (!proof.ok) {
+    // On a second try the old process was gone before it was looked for.
+    const goneAt = before === undefined && planned.restartAt !== undefined ? Date.parse(planned.restartAt) : proof.goneAt
+    return await failed(host, run, journal, proof.missing, goneAt)
+  }
   removeSuperseded(host, journal.dataDir, release.images, plan.to, planned.images)
   journal = { ...journal, images: [...placedPaths(journal.dataDir, release.images, plan.to)] }
   note('done')
@@ -168,28 +172,31 @@ async function work(host: Host, run: Run, release: Release, target: Target, plan
   }
 }
 
-function proveNew(host: Host, { options, say, signal }: Run, { binary, before }: Journal): Promise<Proof> {
+function proveNew(host: Host, { options, say, signal }: Run, { binary }: Journal, before: string | undefined): Promise<Proof> {
   const { stableMs, timeoutMs, maxCrashes, downMs } = options
   return prove(host, { binary, before, stableMs, timeoutMs, maxCrashes, downMs }, say, signal)
 }
 
-async function failed(host: Host, run: Run, journal: Journal, proof: Proof): Promise<never> {
+async function failed(host: Host, run: Run, journal: Journal, missing: string, goneAt: number | undefined): Promise<never> {
   const { machine } = host
-  const log = await serviceLog(host, journal.unit, journal.distribution)
-  const why = `${journal.to.version} did not come up: ${proof.missing}`
+  const last = await serviceLog(host, journal.unit, journal.distribution)
+  const why = `${journal.to.version} did not come up: ${missing}`
   run.say(why)
-  const end = (reason: 'NotProven' | 'DatastoreTouched', message: string): never => {
+  const end = (reason: 'NotProven' | 'DatastoreTouched', message: string, log = last): never => {
     writeJournal(machine, { ...withTried(journal, reason), phase: 'failed', why, updatedAt: formatTime(host.clock.wall()) })
     throw new Refusal(reason, message, log)
   }
   if (journal.from.sha256 === '') return end('NotProven', `${why}; nothing is known of what was there before, so it was not rolled back`)
   if (!run.options.rollback) return end('NotProven', `${why}; --no-rollback`)
-  const touched = touchedBy(machine, journal, proof.goneAt)
+  const touched = touchedBy(machine, journal, goneAt)
   if (touched !== undefined) {
+    const way = restoreCommand(machine, journal)
+    // Messages are cut where they are shown; the log's end is not.
     return end(
       'DatastoreTouched',
-      `${why}; ${touched}, so the old version cannot go on with it. To go back: ${restoreCommand(machine, journal)}`,
+      `${why}; ${touched}, so the old version cannot go on with it. To go back: ${way}`,
+      `${last}\nto go back: ${way}`,
     )
   }
-  return await rollBack(host, run, { ...journal, phase: 'roll-back', why }, log)
+  return await rollBack(host, run, { ...journal, phase: 'roll-back', why }, last)
 }

@@ -39,6 +39,13 @@ const leftovers = (machine: Machine) =>
 const good = await stepsOf('good')
 const bad = await stepsOf('crash')
 
+/** The journal is on the disk with the decision to roll back. */
+const decided =
+  bad.indexOf(
+    'sync /var/lib/drover',
+    bad.lastIndexOf('write /var/lib/drover/journal.json.next', bad.indexOf('link /usr/local/bin/.rke2.drover-back')),
+  ) + 1
+
 test('the steps are those that matter', () => {
   expect(good.filter((step) => step.includes('/usr/local/bin'))).toEqual([
     'create /usr/local/bin/.rke2.drover-next',
@@ -58,6 +65,7 @@ test('the steps are those that matter', () => {
   ])
   expect(good.length).toBeGreaterThan(35)
   expect(bad.length).toBeGreaterThan(good.length)
+  expect(decided).toBeGreaterThan(20)
 })
 
 describe.each(['SIGKILL', 'power loss, renames kept', 'power loss, only what was synced'] as const)('%s', (end) => {
@@ -75,6 +83,8 @@ describe.each(['SIGKILL', 'power loss, renames kept', 'power loss, only what was
       dead(machine)
 
       expect([OLD_FILE, next]).toContain(file(machine))
+      const placed = machine.inodeAt('/var/lib/rancher/rke2/agent/images/rke2-images.linux-amd64.drover-v1.33.5-rke2r1.tar.zst')
+      expect(['new images', undefined]).toContain(placed?.data)
       const { result } = await run(machine)
 
       expect(['Upgraded', 'AlreadyThere']).toContain(result.result)
@@ -99,6 +109,8 @@ describe.each(['SIGKILL', 'power loss, renames kept', 'power loss, only what was
       const { result } = await run(machine)
 
       expect(['RolledBack', 'AlreadyTried']).toContain(result.result)
+      // Once it was decided to go back, the bad release is not tried again.
+      if (at > decided) expect(machine.state.steps).not.toContain('create /usr/local/bin/.rke2.drover-next')
       expect(file(machine)).toBe(OLD_FILE)
       machine.advance(10_000)
       expect(running(machine)).toBe(OLD_FILE)
@@ -124,6 +136,8 @@ describe.each(['ENOSPC', 'EROFS', 'EIO'] as const)('%s', (fault) => {
         expect(file(machine)).toBe(OLD_FILE)
         expect(running(machine)).toBe(OLD_FILE)
         expect(JSON.parse(message ?? '{}')).not.toMatchObject({ result: 'Upgraded' })
+        // Nothing half-written is left behind.
+        expect(leftovers(machine).filter((name) => name.startsWith('.'))).toEqual([])
         if (step.includes('/usr/local/bin/.')) expect(message).toContain({ ENOSPC: 'NoSpace', EROFS: 'ReadOnly', EIO: 'Failed' }[fault])
       }
       machine.revive()

@@ -10,7 +10,13 @@ const K3S = `/var/lib/rancher/k3s/data/${HASH}/bin/k3s`
 
 type Recorded = Omit<Proc, 'startTicks' | 'inode'>
 
-const SYSTEMD: Recorded = { pid: 1, parent: 0, comm: 'systemd', exe: '/usr/lib/systemd/systemd', cmdline: '/usr/lib/systemd/systemd\0--switched-root\0' }
+const SYSTEMD: Recorded = {
+  pid: 1,
+  parent: 0,
+  comm: 'systemd',
+  exe: '/usr/lib/systemd/systemd',
+  cmdline: '/usr/lib/systemd/systemd\0--switched-root\0',
+}
 const cgroup = (unit: string) => `0::/system.slice/${unit}\n`
 
 function record(processes: readonly Recorded[], files: Readonly<Record<string, string>> = {}): Machine {
@@ -48,9 +54,30 @@ describe('RKE2', () => {
           cgroup: cgroup('rke2-server.service'),
           environ: 'PATH=/usr/bin\0HOME=/root\0',
         },
-        { pid: 840, parent: 811, comm: 'containerd', exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/containerd', cmdline: 'containerd\0-c\0/x\0', cgroup: cgroup('rke2-server.service') },
-        { pid: 870, parent: 811, comm: 'kubelet', exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/kubelet', cmdline: 'kubelet\0--volume-plugin-dir=/x\0', cgroup: cgroup('rke2-server.service') },
-        { pid: 990, parent: 1, comm: 'containerd-shim', exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/containerd-shim-runc-v2', cmdline: 'containerd-shim-runc-v2\0', cgroup: cgroup('rke2-server.service') },
+        {
+          pid: 840,
+          parent: 811,
+          comm: 'containerd',
+          exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/containerd',
+          cmdline: 'containerd\0-c\0/x\0',
+          cgroup: cgroup('rke2-server.service'),
+        },
+        {
+          pid: 870,
+          parent: 811,
+          comm: 'kubelet',
+          exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/kubelet',
+          cmdline: 'kubelet\0--volume-plugin-dir=/x\0',
+          cgroup: cgroup('rke2-server.service'),
+        },
+        {
+          pid: 990,
+          parent: 1,
+          comm: 'containerd-shim',
+          exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/containerd-shim-runc-v2',
+          cmdline: 'containerd-shim-runc-v2\0',
+          cgroup: cgroup('rke2-server.service'),
+        },
       ],
       {
         [binary]: program({ version: 'v1.33.4+rke2r1' }),
@@ -72,7 +99,11 @@ describe('RKE2', () => {
       direct: true,
       supervisor: 'systemd',
       main: { pid: 811 },
-      unit: { name: 'rke2-server.service', path: `${units}/rke2-server.service`, environmentFiles: ['/etc/default/rke2-server', '/etc/sysconfig/rke2-server', env] },
+      unit: {
+        name: 'rke2-server.service',
+        path: `${units}/rke2-server.service`,
+        environmentFiles: ['/etc/default/rke2-server', '/etc/sysconfig/rke2-server', env],
+      },
       configuration: { dataDir: '/srv/rke2', externalDatastore: false },
     })
   })
@@ -81,25 +112,60 @@ describe('RKE2', () => {
     const machine = record(
       [
         SYSTEMD,
-        { pid: 700, parent: 1, comm: 'rke2', exe: '/data/tools/rke2/bin/rke2', cmdline: '/opt/tools/bin/rke2\0agent\0--data-dir\0/data/rke2\0', cgroup: cgroup('rke2-agent.service') },
+        {
+          pid: 700,
+          parent: 1,
+          comm: 'rke2',
+          exe: '/data/tools/rke2/bin/rke2',
+          cmdline: '/opt/tools/bin/rke2\0agent\0--data-dir\0/data/rke2\0',
+          cgroup: cgroup('rke2-agent.service'),
+        },
       ],
       { '/data/tools/rke2/bin/rke2': program({ version: 'v1.33.4+rke2r1' }) },
     )
     machine.symlink('/opt/tools', '/data/tools/rke2')
 
-    expect(only(machine)).toMatchObject({ role: 'agent', binary: '/data/tools/rke2/bin/rke2', configuration: { dataDir: '/data/rke2' }, unit: { path: undefined } })
+    expect(only(machine)).toMatchObject({
+      role: 'agent',
+      binary: '/data/tools/rke2/bin/rke2',
+      configuration: { dataDir: '/data/rke2' },
+      unit: { path: undefined },
+    })
   })
 
   test('--debug before the subcommand', () => {
-    const machine = record([SYSTEMD, { pid: 700, parent: 1, comm: 'rke2', exe: '/usr/local/bin/rke2', cmdline: '/usr/local/bin/rke2\0--debug\0agent\0', cgroup: cgroup('rke2-agent.service') }], {
-      '/usr/local/bin/rke2': '',
-    })
+    const machine = record(
+      [
+        SYSTEMD,
+        {
+          pid: 700,
+          parent: 1,
+          comm: 'rke2',
+          exe: '/usr/local/bin/rke2',
+          cmdline: '/usr/local/bin/rke2\0--debug\0agent\0',
+          cgroup: cgroup('rke2-agent.service'),
+        },
+      ],
+      {
+        '/usr/local/bin/rke2': '',
+      },
+    )
     expect(only(machine).role).toBe('agent')
   })
 
   test('cgroup v1', () => {
     const machine = record(
-      [SYSTEMD, { pid: 700, parent: 1, comm: 'rke2', exe: '/usr/local/bin/rke2', cmdline: '/usr/local/bin/rke2 agent\0', cgroup: '4:memory:/system.slice\n1:name=systemd:/system.slice/rke2-agent.service\n0::/\n' }],
+      [
+        SYSTEMD,
+        {
+          pid: 700,
+          parent: 1,
+          comm: 'rke2',
+          exe: '/usr/local/bin/rke2',
+          cmdline: '/usr/local/bin/rke2 agent\0',
+          cgroup: '4:memory:/system.slice\n1:name=systemd:/system.slice/rke2-agent.service\n0::/\n',
+        },
+      ],
       { '/usr/local/bin/rke2': '' },
     )
     expect(only(machine).unit?.name).toBe('rke2-agent.service')
@@ -116,11 +182,20 @@ describe('RKE2', () => {
       rke2(605, '/usr/bin/rke2-killall.sh\0', '/usr/bin/bash'),
     ])
 
-    expect(() => only(machine)).toThrow(/no RKE2 or K3s server or agent runs on this machine; looked at: process 601 .*neither a server nor an agent; process 602/)
+    expect(() => only(machine)).toThrow(
+      /no RKE2 or K3s server or agent runs on this machine; looked at: process 601 .*neither a server nor an agent; process 602/,
+    )
   })
 
   test('two of them: an error that lists both; --unit chooses', () => {
-    const two = (pid: number, role: string) => ({ pid, parent: 1, comm: 'rke2', exe: '/usr/local/bin/rke2', cmdline: `/usr/local/bin/rke2 ${role}\0`, cgroup: cgroup(`rke2-${role}.service`) })
+    const two = (pid: number, role: string) => ({
+      pid,
+      parent: 1,
+      comm: 'rke2',
+      exe: '/usr/local/bin/rke2',
+      cmdline: `/usr/local/bin/rke2 ${role}\0`,
+      cgroup: cgroup(`rke2-${role}.service`),
+    })
     const machine = record([SYSTEMD, two(700, 'server'), two(701, 'agent')], { '/usr/local/bin/rke2': '' })
 
     expect(() => only(machine)).toThrow(
@@ -131,9 +206,22 @@ describe('RKE2', () => {
   })
 
   test('a name with parentheses and spaces does not confuse the process table', () => {
-    const machine = record([SYSTEMD, { pid: 700, parent: 1, comm: 'a) S 9 (b', exe: '/usr/local/bin/rke2', cmdline: '/usr/local/bin/rke2 agent\0', cgroup: cgroup('rke2-agent.service') }], {
-      '/usr/local/bin/rke2': '',
-    })
+    const machine = record(
+      [
+        SYSTEMD,
+        {
+          pid: 700,
+          parent: 1,
+          comm: 'a) S 9 (b',
+          exe: '/usr/local/bin/rke2',
+          cmdline: '/usr/local/bin/rke2 agent\0',
+          cgroup: cgroup('rke2-agent.service'),
+        },
+      ],
+      {
+        '/usr/local/bin/rke2': '',
+      },
+    )
     expect(only(machine).main).toMatchObject({ parent: 1, comm: 'a) S 9 (b' })
   })
 })
@@ -152,12 +240,36 @@ describe('K3s', () => {
 
   test('systemd: the launcher is replaced, not what it unpacks', async () => {
     const machine = record(
-      [SYSTEMD, server, { pid: 530, parent: 500, comm: 'containerd', exe: K3S, cmdline: 'containerd\0-c\0/var/lib/rancher/k3s/agent/etc/containerd/config.toml\0', cgroup: cgroup('k3s.service') }],
-      { ...files, '/etc/systemd/system/k3s.service': unitFile(['EnvironmentFile=-/etc/systemd/system/k3s.service.env', "ExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--data-dir' \\\n\t'/srv/k3s' \\"]) },
+      [
+        SYSTEMD,
+        server,
+        {
+          pid: 530,
+          parent: 500,
+          comm: 'containerd',
+          exe: K3S,
+          cmdline: 'containerd\0-c\0/var/lib/rancher/k3s/agent/etc/containerd/config.toml\0',
+          cgroup: cgroup('k3s.service'),
+        },
+      ],
+      {
+        ...files,
+        '/etc/systemd/system/k3s.service': unitFile([
+          'EnvironmentFile=-/etc/systemd/system/k3s.service.env',
+          "ExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--data-dir' \\\n\t'/srv/k3s' \\",
+        ]),
+      },
     )
     const service = only(machine)
 
-    expect(service).toMatchObject({ distribution: 'k3s', role: 'server', binary: '/usr/local/bin/k3s', direct: false, supervisor: 'systemd', configuration: { dataDir: '/srv/k3s' } })
+    expect(service).toMatchObject({
+      distribution: 'k3s',
+      role: 'server',
+      binary: '/usr/local/bin/k3s',
+      direct: false,
+      supervisor: 'systemd',
+      configuration: { dataDir: '/srv/k3s' },
+    })
     expect(service.processes.map(({ pid }) => pid)).toEqual([500, 530])
     expect(await runsFile(machine.host, service)).toBe(true)
 
@@ -181,7 +293,13 @@ describe('K3s', () => {
     const machine = record(
       [
         { pid: 1, parent: 0, comm: 'init', exe: '/sbin/init', cmdline: '/sbin/init\0' },
-        { pid: 480, parent: 1, comm: 'supervise-daemon', exe: '/sbin/supervise-daemon', cmdline: 'supervise-daemon\0k3s\0--start\0--stdout\0/var/log/k3s.log\0--\0/usr/local/bin/k3s\0server\0' },
+        {
+          pid: 480,
+          parent: 1,
+          comm: 'supervise-daemon',
+          exe: '/sbin/supervise-daemon',
+          cmdline: 'supervise-daemon\0k3s\0--start\0--stdout\0/var/log/k3s.log\0--\0/usr/local/bin/k3s\0server\0',
+        },
         { ...server, parent: 480, cgroup: '0::/openrc.k3s\n' },
       ],
       files,
@@ -192,7 +310,12 @@ describe('K3s', () => {
   test('in a container on the same machine: passed over, and said', () => {
     const inside = { ...server, pid: 900, parent: 890, cgroup: '0::/system.slice/docker-4f.scope\n' }
     const machine = record(
-      [SYSTEMD, server, { pid: 890, parent: 1, comm: 'containerd-shim', exe: '/usr/bin/containerd-shim-runc-v2', cmdline: 'x\0' }, { ...inside, pidSpace: 'pid:[4026532500]' }],
+      [
+        SYSTEMD,
+        server,
+        { pid: 890, parent: 1, comm: 'containerd-shim', exe: '/usr/bin/containerd-shim-runc-v2', cmdline: 'x\0' },
+        { ...inside, pidSpace: 'pid:[4026532500]' },
+      ],
       files,
     )
     expect(only(machine).main.pid).toBe(500)
@@ -216,7 +339,18 @@ describe('K3s', () => {
 
   test('a wrapper that is no K3s, such as a debugger, is not taken for it', () => {
     const machine = record(
-      [SYSTEMD, { pid: 490, parent: 1, comm: 'dlv', exe: '/usr/local/bin/dlv', cmdline: 'dlv\0exec\0/usr/local/bin/k3s\0--\0server\0', cgroup: cgroup('k3s.service') }, { ...server, parent: 490 }],
+      [
+        SYSTEMD,
+        {
+          pid: 490,
+          parent: 1,
+          comm: 'dlv',
+          exe: '/usr/local/bin/dlv',
+          cmdline: 'dlv\0exec\0/usr/local/bin/k3s\0--\0server\0',
+          cgroup: cgroup('k3s.service'),
+        },
+        { ...server, parent: 490 },
+      ],
       files,
     )
     expect(only(machine).main.pid).toBe(500)

@@ -44,7 +44,7 @@ export interface ServiceSpec {
 export interface Program {
   readonly architecture?: 'amd64' | 'arm64'
   readonly version: string
-  readonly behaviour?: 'good' | 'crash' | 'flaky' | 'hang' | 'deaf' | 'orphan' | 'touch'
+  readonly behaviour?: 'good' | 'crash' | 'flaky' | 'hang' | 'deaf' | 'orphan' | 'mute' | 'flapping' | 'touch'
   /** K3s: the sum of what it unpacks. */
   readonly carries?: string
 }
@@ -393,13 +393,18 @@ export function createMachine() {
       })
     }
     if (about.behaviour === 'flaky' || about.behaviour === 'touch') later(3000, () => endService(pid))
-    if (about.behaviour === 'hang') return
-    later(KUBELET_MS, () => {
-      if (procs.has(pid))
-        kubelet =
-          unpacked === undefined
-            ? addProcess({ parent: pid, comm: 'kubelet', exe: '/var/lib/rancher/rke2/bin/kubelet', cmdline: 'kubelet\0' })
-            : pid
+    if (about.behaviour === 'hang' || about.behaviour === 'orphan') return
+    later(KUBELET_MS, () => startKubelet(pid, unpacked !== undefined, about.behaviour))
+  }
+
+  function startKubelet(pid: number, within: boolean, behaviour: Program['behaviour']): void {
+    if (!procs.has(pid)) return
+    kubelet = within ? pid : addProcess({ parent: pid, comm: 'kubelet', exe: '/var/lib/rancher/rke2/bin/kubelet', cmdline: 'kubelet\0' })
+    if (behaviour !== 'flapping') return
+    const own = kubelet
+    later(6000, () => {
+      procs.delete(own)
+      startKubelet(pid, within, behaviour)
     })
   }
 
@@ -463,12 +468,15 @@ export function createMachine() {
       if (text.startsWith('systemctl restart') && service?.unit !== undefined && text.endsWith(service.unit)) {
         step('systemctl restart')
         const { pid } = service
-        if (pid !== undefined) {
-          procs.delete(pid)
-          for (const proc of procs.values()) if (proc.parent === pid) procs.delete(proc.pid)
-          delete service.pid
-        }
-        later(200, startService)
+        const slow = readProgram(procs.get(pid ?? 0)?.inode?.data ?? '')?.behaviour === 'deaf'
+        later(slow ? 20_000 : 0, () => {
+          if (pid !== undefined && pid === service?.pid) {
+            procs.delete(pid)
+            for (const proc of procs.values()) if (proc.parent === pid) procs.delete(proc.pid)
+            delete service.pid
+          }
+          later(200, startService)
+        })
         return { code: 0, stdout: '', stderr: '' }
       }
       if (text.startsWith('systemctl reset-failed')) return { code: 0, stdout: '', stderr: '' }
@@ -481,7 +489,12 @@ export function createMachine() {
       if (about === undefined) return { code: undefined, stdout: '', stderr: 'cannot be run' }
       return { code: 0, stdout: `${name} version ${about.version} (0123abc)\ngo version go1.24.6\n`, stderr: '' }
     },
-    httpStatus: async () => (kubelet !== undefined && procs.has(kubelet) ? 200 : undefined),
+    httpStatus: async () => {
+      const behaviour = readProgram(procs.get(service?.pid ?? 0)?.inode?.data ?? '')?.behaviour
+      if (behaviour === 'orphan') return 200 // The old one's kubelet has survived it.
+      if (kubelet === undefined || !procs.has(kubelet)) return undefined
+      return behaviour === 'mute' ? 500 : 200
+    },
     accepts: async () => false,
     leaveMessage: (text) => void state.messages.push(text),
   }

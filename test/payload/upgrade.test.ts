@@ -27,6 +27,48 @@ describe('a good release', () => {
     })
     expect(machine.names('/usr/local/bin')).toEqual(['rke2', 'rke2.drover-previous', 'rke2.drover-previous.json'])
     expect(machine.service?.starts).toBe(2)
+    expect(machine.state.ran.slice(-2)).toEqual([
+      'systemctl reset-failed rke2-agent.service',
+      'systemctl restart --no-block rke2-agent.service',
+    ])
+  })
+
+  test('a unit that takes its time to stop', async () => {
+    const machine = rke2Machine()
+    machine.file(BINARY, program({ version: OLD, behaviour: 'deaf' }))
+    machine.host.kill(machine.service?.pid ?? 0, 'SIGKILL')
+    machine.advance(10_000)
+    const next = carry(machine, { version: NEW })
+
+    expect((await run(machine)).result.result).toBe('Upgraded')
+    expect(running(machine)).toBe(next)
+  })
+
+  test('another file than the one that was put in place does not count', async () => {
+    const machine = rke2Machine()
+    const next = carry(machine, { version: NEW })
+    machine.state.onTime = () => {
+      if (running(machine) === next) machine.file(BINARY, program({ version: 'v1.33.6+rke2r1' }))
+    }
+
+    expect((await run(machine)).result).toMatchObject({ result: 'RolledBack', message: expect.stringContaining('does not run the file') })
+  })
+
+  test('a copy that is not what was read is not put in place', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    const files = machine.host.machine
+    const lossy = {
+      ...machine.host,
+      machine: { ...files, copyIn: async (from: string, to: string) => (await files.copyIn(from, to), 'other') },
+    }
+
+    expect((await run({ ...machine, host: lossy })).result).toMatchObject({
+      result: 'BadPayload',
+      message: expect.stringContaining('changed while'),
+    })
+    expect(content(machine)).toBe(program({ version: OLD }))
+    expect(machine.names('/usr/local/bin')).toEqual(['rke2'])
   })
 
   test('again: nothing is touched', async () => {
@@ -83,6 +125,28 @@ describe('the file is new and the old program runs', () => {
     expect(machine.service?.starts).toBe(2)
   })
 
+  test('and it does not come up: what was there before is in the record, and goes back', async () => {
+    const machine = rke2Machine()
+    const next = carry(machine, { version: NEW, behaviour: 'hang' })
+    machine.file(`${BINARY}.drover-previous`, program({ version: OLD }))
+    const record = (sha: string) =>
+      JSON.stringify({
+        v: 1,
+        previous: { version: OLD, sha256: sha256(program({ version: OLD })) },
+        installed: { version: NEW, sha256: sha },
+        at: '',
+        planHash: '',
+      })
+    machine.file(`${BINARY}.drover-previous.json`, record(sha256(next)))
+    machine.file(BINARY, next)
+
+    expect((await run(machine)).result.result).toBe('RolledBack')
+
+    machine.file(BINARY, next)
+    machine.file(`${BINARY}.drover-previous.json`, record(sha256('another')))
+    expect((await run(machine)).result.result).toBe('NotProven')
+  })
+
   test('and it does not come up: nothing is known of what was before, so nothing is guessed', async () => {
     const machine = rke2Machine()
     machine.file(BINARY, carry(machine, { version: NEW, behaviour: 'crash' }))
@@ -103,7 +167,7 @@ describe('the file is new and the old program runs', () => {
 })
 
 describe('a bad release is rolled back', () => {
-  test.each(['crash', 'hang', 'flaky'] as const)('%s', async (behaviour) => {
+  test.each(['crash', 'hang', 'flaky', 'mute', 'orphan', 'flapping'] as const)('%s', async (behaviour) => {
     const machine = rke2Machine()
     carry(machine, { version: NEW, behaviour })
 
@@ -119,11 +183,23 @@ describe('a bad release is rolled back', () => {
     expect(journal(machine)).toMatchObject({ phase: 'failed', tried: [{ reason: 'RolledBack' }] })
   })
 
-  test('a crash is noticed long before the time is up', async () => {
+  test.each(['crash', 'flaky'] as const)('%s is noticed long before the time is up', async (behaviour) => {
     const machine = rke2Machine()
-    carry(machine, { version: NEW, behaviour: 'crash' })
+    carry(machine, { version: NEW, behaviour })
 
     expect((await run(machine)).result.seconds).toBeLessThan(120)
+  })
+
+  test('an attempt that the Plan asked for once more, without a retry value, is one', async () => {
+    const machine = rke2Machine()
+    podInfo(machine, 'uid-1', 1, '')
+    carry(machine, { version: NEW, behaviour: 'crash' })
+    await run(machine)
+
+    podInfo(machine, 'uid-1', 2, '')
+    expect((await run(machine)).result.result).toBe('RolledBack')
+    podInfo(machine, 'uid-2', 1, '')
+    expect((await run(machine)).result.result).toBe('RolledBack')
   })
 
   test('the same attempt is refused afterwards; a new retry is not', async () => {
@@ -241,6 +317,19 @@ describe('servers', () => {
     expect((await run(machine)).result).toMatchObject({ result: 'DatastoreTouched', message: expect.stringContaining('from v3.5 to v3.6') })
   })
 
+  test('a payload that dies after the datastore was taken over has a successor that knows', async () => {
+    const machine = server()
+    carry(machine, { version: 'v1.34.1+rke2r1', behaviour: 'touch' })
+    const stop = new AbortController()
+    machine.state.onTime = () => {
+      if (machine.inodeAt('/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml')?.data.includes('# v1.34.1')) stop.abort()
+    }
+    expect((await run(machine, 'upgrade', {}, stop.signal)).result.result).toBe('Interrupted')
+    machine.state.onTime = undefined
+
+    expect((await run(machine)).result.result).toBe('DatastoreTouched')
+  })
+
   test('skip no minor version, unless told; agents may', async () => {
     const machine = server()
     carry(machine, { version: 'v1.35.0+rke2r1' })
@@ -309,7 +398,11 @@ describe('refused before anything changed', () => {
     const machine = rke2Machine()
     carry(machine, { version: NEW })
     machine.state.free = 33_000_000
-    await untouched(machine, 17, 'NoSpace', /32 MiB free, 33 MiB are needed/)
+    await untouched(machine, 17, 'NoSpace', /\/usr\/local\/bin has 32 MiB free, 33 MiB are needed/)
+    machine.state.free = 34_000_000
+    machine.folder('/var/lib/rancher/rke2')
+    carry(machine, { version: NEW }, 'rke2', { 'rke2-images.tar.zst': 'x'.repeat(1_000_000) })
+    await untouched(machine, 17, 'NoSpace', /\/var\/lib\/rancher\/rke2 has 33 MiB free/)
   })
 
   test('a file system that cannot be written', async () => {
