@@ -8,7 +8,7 @@ import { objectsIn, pages, read, root, snippets } from './snippets.ts'
 const all = pages().flatMap((page) => snippets(page, read(page)))
 const scripts = Object.keys((JSON.parse(read('package.json')) as { scripts: Record<string, string> }).scripts)
 /** Folders of this repository that commands in the documentation may name. */
-const FOLDERS = /(?<![\w./:-])((?:manifests|examples|docs|crds|src|test|bench|tools)(?:\/[\w./-]*[\w-])?)(?![\w./-])/g
+const FOLDERS = /(?<![\w./:-])((?:manifests|examples|docs|crds|src|test|bench|tools|payload)(?:\/[\w./-]*[\w-])?)(?![\w./-])/g
 
 test('there is something to test', () => {
   expect(pages()).toEqual(
