@@ -72,6 +72,24 @@ const verify = object('What a node must show after its upgrade.', {
   timeout: duration("How long a node may stay unproven after its Job's end or its last heartbeat. Default: the controller's setting, 15m."),
 })
 
+const wave = object(
+  '',
+  {
+    name: text('Name of the wave, by which it is approved.', { pattern: '^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$' }),
+    size: share(
+      "The first so many nodes of the Plan's order, of those that the selector matches: a number, or a share of all nodes of the Plan. Missing: all.",
+    ),
+    nodeSelector: labelSelector('Nodes of the wave. Missing: all.'),
+    maxUnavailable: share('As budget.maxUnavailable, within the wave.'),
+    soak: duration('How long the wave is watched after its last node is done, e.g. 30m. None by default.'),
+    approval: choice('Manual: somebody must approve the wave before the next begins. None by default.', 'Manual', 'None'),
+  },
+  {
+    required: ['name'],
+    'x-kubernetes-validations': [{ rule: 'has(self.size) || has(self.nodeSelector)', message: 'a wave needs a size or a nodeSelector' }],
+  },
+)
+
 const failure = object('What follows from failures.', {
   retries: integer("Further attempts on a failed node without a person's word. 0 by default.", 'int32', { minimum: 0, maximum: 100 }),
   backoff: object(
@@ -111,6 +129,10 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
   }),
   verify,
   soak: duration("How long a proven node is watched before it counts as done. Default: the Plan's postCompleteDelay."),
+  waves: list('Groups of nodes that go one after the other; nodes of none come last. Settled once for a hash.', wave, {
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': ['name'],
+  }),
   failure,
   managedElsewhere: choice(
     'Clusters that Rancher or Cluster API provisioned and upgrade themselves: Hold (the default) or Ignore.',

@@ -107,6 +107,21 @@ const failure = object({
   uncordonOnFailure: orDefault(z.enum(['IfUnchanged', 'Never', 'Always']), 'IfUnchanged' as const),
 })
 
+const wave = object({
+  name: text.regex(/^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/, { error: 'must be letters, digits, dashes, dots and underscores' }),
+  size: optional(intOrPercent),
+  nodeSelector: optional(selector),
+  maxUnavailable: optional(intOrPercent),
+  soak: orDefault(duration, 0),
+  approval: orDefault(z.enum(['Manual', 'None']), 'None' as const),
+})
+  .refine(({ size, nodeSelector }) => size !== undefined || nodeSelector !== undefined, { error: 'needs a size or a nodeSelector' })
+  .transform(({ soak, ...rest }) => ({ ...rest, soakMs: soak }))
+
+const waves = z
+  .array(wave)
+  .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, { error: 'two waves have the same name' })
+
 const NO_BUDGET = { spread: [] } as const
 const NO_VERIFY = { version: 'Auto', reboot: 'Off' } as const
 const NO_FAILURE = failure.parse({})
@@ -121,6 +136,7 @@ export const policySpecSchema = object({
   versionPath: orDefault(object({ allow: orDefault(z.array(versionStep), []) }), { allow: [] }),
   verify: orDefault(verify, NO_VERIFY),
   soak: optional(duration),
+  waves: orDefault(waves, []),
   failure: orDefault(failure, NO_FAILURE),
   managedElsewhere: orDefault(z.enum(['Hold', 'Ignore']), 'Hold' as const),
 }).transform(({ soak, ...rest }) => ({ ...rest, ...(soak === undefined ? {} : { soakMs: soak }) }))

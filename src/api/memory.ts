@@ -10,6 +10,13 @@ const memory = z.looseObject({
   adopt: z.array(z.string()).optional(),
   /** The RolloutPolicy under which this hash is rolled out; should it disappear, the Plan waits. */
   policy: z.looseObject({ name: z.string(), uid: z.string(), hash: z.string() }).optional(),
+  /** Who belongs to which wave of the policy, for one hash; `doneAt` is when the last of its nodes was seen done. */
+  waves: z
+    .looseObject({
+      hash: z.string(),
+      of: z.array(z.looseObject({ name: z.string(), members: z.array(z.string()), doneAt: z.string().optional() })),
+    })
+    .optional(),
   /** What the channel said: the version in force, and one that waits for agreement. Times are milliseconds since the epoch. */
   channel: z
     .looseObject({

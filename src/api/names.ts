@@ -34,6 +34,8 @@ export const LABEL_ROLE = 'drover.io/role'
 export const LABEL_OUR_NODE = 'drover.io/node'
 export const LABEL_OUR_PLAN = 'drover.io/plan'
 
+/** Written by people only; on a Plan, approves waves of a hash: `<first 8 of the hash>/<wave>`, several separated by commas. */
+export const ANNOTATION_APPROVE = 'drover.io/approve'
 /** Written by people only; on a Plan, `none`: it goes on without the RolloutPolicy that was in force and is gone. */
 export const ANNOTATION_POLICY = 'drover.io/policy'
 /** Written by people only; Drover reads and never edits or consumes them. */

@@ -50,6 +50,8 @@ export interface PolicySpec {
   readonly verify: VerifySpec
   /** How long a proven node is watched before it counts as done. Missing: the Plan's postCompleteDelay. */
   readonly soakMs?: number
+  /** One after the other; nodes that belong to none come last. */
+  readonly waves: readonly WaveSpec[]
   readonly failure: FailureSpec
   readonly managedElsewhere: 'Hold' | 'Ignore'
 }
@@ -97,6 +99,20 @@ export interface VerifySpec {
   readonly reboot: 'Required' | 'Off'
   readonly minReadyMs?: number
   readonly timeoutMs?: number
+}
+
+/** A group of nodes that goes before the others. Settled once for a hash. */
+export interface WaveSpec {
+  readonly name: string
+  /** The first so many of the Plan's order, of those that the selector matches; a share of all selected nodes. Missing: all. */
+  readonly size?: IntOrPercent
+  readonly nodeSelector?: LabelSelector
+  /** Within the wave. */
+  readonly maxUnavailable?: IntOrPercent
+  /** How long it is watched after its last node is done. */
+  readonly soakMs: number
+  /** Manual: somebody must approve before the next begins. */
+  readonly approval: 'Manual' | 'None'
 }
 
 export interface FailureSpec {

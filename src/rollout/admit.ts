@@ -73,6 +73,7 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   const pods = pullPods(state, pass)
   const report = (node: NodeView, found: Hold) => {
     held++
+    if (found.retryAt !== undefined) pass.lookAt(pass.now.mono + found.retryAt - pass.now.wall)
     if (held <= MAX_REPORTED) pass.node(state.key, node.name, 'Pending', found)
   }
   for (const node of waiting) {

@@ -13,6 +13,7 @@ import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
 import { tooManyFailures } from './failures.ts'
 import { createLedger } from './ledger.ts'
 import { createPass, type Pass } from './pass.ts'
+import { rememberWaves } from './policy/waves.ts'
 import { tellPolicies } from './policy/status.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
@@ -155,10 +156,19 @@ function remember(state: PlanState, slots: Slots, context: Context, pass: Pass):
     const record = recordOf(node)
     return record.work?.plan !== state.key && record.past?.[state.key] === undefined
   })
-  if (state.newMemory === undefined && state.memory.adopt !== undefined && still.length === adopt.length) return false
+  const waves = rememberWaves(state, pass.now)
+  if (state.newMemory === undefined && state.memory.adopt !== undefined && still.length === adopt.length && waves === undefined)
+    return false
   const next = state.memory.adopt === undefined ? [...adopt] : still
   const about = `memory ${state.key}`
-  pass.step(about, [{ do: 'annotatePlan', plan: state.ref, resourceVersion: state.resourceVersion, memory: { ...base, adopt: next } }])
+  pass.step(about, [
+    {
+      do: 'annotatePlan',
+      plan: state.ref,
+      resourceVersion: state.resourceVersion,
+      memory: { ...base, adopt: next, ...(waves === undefined ? {} : { waves }) },
+    },
+  ])
   // Both write the Plan, so one waits for the other; but a refusal has to be told in the status.
   return !context.world.observed.setbacks.has(about)
 }

@@ -25,6 +25,7 @@ test('an empty policy changes nothing', () => {
     exclusions: [],
     versionPath: { allow: [] },
     verify: { version: 'Auto', reboot: 'Off' },
+    waves: [],
     failure: {
       retries: 0,
       backoff: { baseMs: 300_000, capMs: 86_400_000 },
@@ -53,6 +54,10 @@ test('every field is read', () => {
       versionPath: { allow: ['v1.33.4+rke2r1>v1.32.9+rke2r1'] },
       verify: { version: 'Kubelet', reboot: 'Required', minReadySeconds: 0, timeout: '30m' },
       soak: '1h30m',
+      waves: [
+        { name: 'canary', size: 1, maxUnavailable: '50%', soak: '30m', approval: 'Manual' },
+        { name: 'a', nodeSelector: { matchLabels: { zone: 'a' } } },
+      ],
       failure: { retries: 2, backoff: { base: '1m', cap: '1h' }, maxFailures: '5%', uncordonOnFailure: 'Never' },
       managedElsewhere: 'Ignore',
     }),
@@ -71,6 +76,16 @@ test('every field is read', () => {
     versionPath: { allow: [{ from: 'v1.33.4-rke2r1', to: 'v1.32.9-rke2r1' }] },
     verify: { version: 'Kubelet', reboot: 'Required', minReadyMs: 0, timeoutMs: 1_800_000 },
     soakMs: 5_400_000,
+    waves: [
+      {
+        name: 'canary',
+        size: { kind: 'count', count: 1 },
+        maxUnavailable: { kind: 'percent', percent: 50 },
+        soakMs: 1_800_000,
+        approval: 'Manual',
+      },
+      { name: 'a', nodeSelector: { matchLabels: { zone: 'a' } }, soakMs: 0, approval: 'None' },
+    ],
     failure: {
       retries: 2,
       backoff: { baseMs: 60_000, capMs: 3_600_000 },
@@ -97,6 +112,17 @@ describe('what cannot be read is named by its field', () => {
     [{ verify: { minReadySeconds: -1 } }, 'spec.verify.minReadySeconds: '],
     [{ failure: { backoff: { base: '2h', cap: '1h' } } }, 'spec.failure.backoff: base must not be longer than cap'],
     [{ failure: { retries: 1.5 } }, 'spec.failure.retries: '],
+    [{ waves: [{ name: 'a' }] }, 'spec.waves[0]: needs a size or a nodeSelector'],
+    [
+      {
+        waves: [
+          { name: 'a', size: 1 },
+          { name: 'a', size: 1 },
+        ],
+      },
+      'spec.waves: two waves have the same name',
+    ],
+    [{ waves: [{ name: 'a/b', size: 1 }] }, 'spec.waves[0].name: must be letters'],
     [{ paused: 'yes' }, 'spec.paused: must be true or false'],
     [{ planNames: 'server-plan' }, 'spec.planNames: '],
   ])('%j', (spec, error) => {

@@ -2,6 +2,7 @@
 import { hold, type Hold } from '../../api/reasons.ts'
 import { type IntOrPercent, parseIntOrPercent, scaleIntOrPercent } from '../../kube/objects/int-or-percent.ts'
 import type { PlanState } from '../plan-state.ts'
+import { waveOf } from '../policy/waves.ts'
 import type { NodeView } from '../world.ts'
 import type { Context, NodeGate } from './gate.ts'
 
@@ -40,7 +41,14 @@ const ofDomain: NodeGate = (state, node, context) => {
   return undefined
 }
 
-export const BUDGET_GATES: readonly NodeGate[] = [ofCluster, ofPolicy, ofDomain]
+const ofWave: NodeGate = (state, node, context) => {
+  const wave = state.disruptive ? waveOf(state, node) : undefined
+  if (wave?.spec.maxUnavailable === undefined) return undefined
+  const nodes = new Map([...state.selected].filter(([name]) => wave.members.has(name)))
+  return exceeds(wave.spec.maxUnavailable, nodes, node, context, `wave ${wave.spec.name} allows`)
+}
+
+export const BUDGET_GATES: readonly NodeGate[] = [ofCluster, ofPolicy, ofWave, ofDomain]
 
 /** Percentages are rounded down and mean at least one node; 0 means none that is available. */
 function exceeds(

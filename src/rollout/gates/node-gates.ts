@@ -3,6 +3,7 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import { parseIntOrPercent, scaleIntOrPercent } from '../../kube/objects/int-or-percent.ts'
 import { untoleratedTaints } from '../../kube/objects/taints.ts'
 import type { PlanState } from '../plan-state.ts'
+import { inWave } from '../policy/waves.ts'
 import { compareToTarget, minorsBetween, munge, parseVersion } from '../version.ts'
 import type { NodeView } from '../world.ts'
 import { BUDGET_GATES } from './budget.ts'
@@ -179,6 +180,7 @@ export const NODE_GATES: readonly NodeGate[] = [
   notDeleting,
   hostname,
   notBusy,
+  inWave,
   ours,
   direction,
   ready,

@@ -3,6 +3,7 @@ import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_NODE, LAB
 import { type Hold, hold } from '../../api/reasons.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
 import { opening } from '../policy/calendar.ts'
+import { tooManyMembers } from '../policy/waves.ts'
 import { isInside, nextOpening, parseWindow } from '../window.ts'
 import type { JobView } from '../world.ts'
 import type { Context, PlanGate } from './gate.ts'
@@ -30,8 +31,11 @@ export const namespaceHeld: PlanGate = (_state, { world }) =>
       )
 
 /** A policy that cannot be read, two that contradict each other, or one that is gone: none of them counts as no policy. */
-const policyInForce: PlanGate = ({ rules, memory, hash, plan }) => {
+const policyInForce: PlanGate = (state) => {
+  const { rules, memory, hash, plan } = state
   if (rules.problem !== undefined) return rules.problem
+  const tooMany = tooManyMembers(state)
+  if (tooMany !== undefined) return hold('PolicyUnreadable', `RolloutPolicy ${rules.policy?.name}: ${tooMany}`)
   const before = memory.policy
   if (rules.policy !== undefined || before === undefined || before.hash !== hash) return undefined
   if (plan.metadata.annotations[ANNOTATION_POLICY] === 'none' || isComplete(plan)) return undefined

@@ -1,6 +1,6 @@
 /** How carefully one Plan is rolled out: the controller's settings, with what its RolloutPolicy says in their place. */
 import type { Plan } from '../../api/plan.ts'
-import type { BudgetSpec, FailureSpec, PolicyView, RolloutPolicy, VersionStep } from '../../api/policy.ts'
+import type { BudgetSpec, FailureSpec, PolicyView, RolloutPolicy, VersionStep, WaveSpec } from '../../api/policy.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import type { Settings } from '../../base/settings.ts'
 import { compileLabelSelector } from '../../kube/objects/selector.ts'
@@ -27,6 +27,7 @@ export interface Rules {
   readonly timeoutMs: number
   /** Undefined = the Plan's postCompleteDelay. */
   readonly soakMs: number | undefined
+  readonly waves: readonly WaveSpec[]
   readonly failure: FailureSpec
   readonly managedElsewhere: 'Hold' | 'Ignore'
 }
@@ -54,6 +55,7 @@ export function defaultRules(settings: Settings): Rules {
     minReadyMs: settings.verify.minReadyMs,
     timeoutMs: settings.verify.timeoutMs,
     soakMs: undefined,
+    waves: [],
     failure: FAIL_STOP,
     managedElsewhere: 'Hold',
   }
@@ -85,6 +87,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     minReadyMs: spec.verify.minReadyMs ?? defaults.minReadyMs,
     timeoutMs: spec.verify.timeoutMs ?? defaults.timeoutMs,
     soakMs: spec.soakMs,
+    waves: spec.waves,
     failure: spec.failure,
     managedElsewhere: spec.managedElsewhere,
   }
@@ -96,7 +99,8 @@ export function faultsOf(policy: RolloutPolicy): readonly string[] {
   const calendar = calendarOf(policy)
   return [
     ...(calendar.ok ? [] : [calendar.error]),
-    ...selectorFault(spec.planSelector),
+    ...selectorFault('spec.planSelector', spec.planSelector),
+    ...spec.waves.flatMap(({ nodeSelector }, index) => selectorFault(`spec.waves[${index}].nodeSelector`, nodeSelector)),
     ...(isZero(spec.failure.maxFailures) ? ['spec.failure.maxFailures: must be at least 1'] : []),
   ]
 }
@@ -110,10 +114,10 @@ function problemOf(policy: RolloutPolicy): Hold | undefined {
   })
 }
 
-function selectorFault(selector: Parameters<typeof compileLabelSelector>[0]): readonly string[] {
+function selectorFault(field: string, selector: Parameters<typeof compileLabelSelector>[0]): readonly string[] {
   if (selector === undefined) return []
   const compiled = compileLabelSelector(selector)
-  return compiled.ok ? [] : [`spec.planSelector: ${compiled.error}`]
+  return compiled.ok ? [] : [`${field}: ${compiled.error}`]
 }
 
 const isZero = (value: FailureSpec['maxFailures']): boolean => (value.kind === 'count' ? value.count : value.percent) === 0
