@@ -155,7 +155,10 @@ function checkString(value: string, schema: JsonObject, field: string, causes: C
   if (typeof pattern === 'string' && !new RegExp(pattern, 'u').test(value))
     causes.push(wrong(field, value, `${field} in body should match '${pattern}'`))
   if (format === 'date-time' && !/^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(value))
-    causes.push(wrong(field, value, `${field} in body must be of type date-time: ${show(value)}`))
+    causes.push({
+      ...wrong(field, value, `${field} in body must be of type date-time: ${show(value)}`),
+      reason: 'FieldValueTypeInvalid',
+    })
 }
 
 function checkNumber(value: number, schema: JsonObject, field: string, causes: Cause[]): void {

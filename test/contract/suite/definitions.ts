@@ -194,7 +194,7 @@ export function definitions(test: Contract): void {
         'spec.list[1]: FieldValueTypeInvalid: Invalid value: "integer": spec.list[1] in body must be of type string: "integer"',
       ])
       expect(await wrong({ size: 1, when: 'noon' })).toEqual([
-        'spec.when: FieldValueInvalid: Invalid value: "noon": spec.when in body must be of type date-time: "noon"',
+        'spec.when: FieldValueTypeInvalid: Invalid value: "noon": spec.when in body must be of type date-time: "noon"',
       ])
       expect(
         await api.post(path, thing({ size: 9, name: 'abcd', kind: 'A', either: '50%', list: [], when: '2026-01-01T00:00:00Z' })),
