@@ -30,7 +30,10 @@ const tasks = {
   build: { help: 'bundle the drover command into dist/', run: () => build(PRODUCT, { force: true }).then(() => 0) },
   test: { help: 'the test suite; needs nothing but Node', run: testAll },
   'test:kubectl': { help: 'the tests that drive the sandbox with the real kubectl', run: testKubectl },
-  'test:kubernetes': { help: 'the tests on a real control plane; -- --nodes N: one rollout of N nodes, measured', run: testKubernetes },
+  'test:kubernetes': {
+    help: 'the tests on a real control plane, or on the cluster of DROVER_TEST_KUBECONFIG; -- --nodes N: one rollout of N nodes, measured',
+    run: testKubernetes,
+  },
   'test:nodes': {
     help: 'the tests on real nodes, whose binary is really replaced (root on Linux)',
     run: (args) => build(PRODUCT).then(() => start(program('test/nodes/main.ts', 'nodes'), args)),
@@ -169,7 +172,9 @@ async function testKubernetes(args) {
     return start(program('test/kubernetes/crowd.ts', 'crowd'), args)
   }
   const named = args.some((arg) => !arg.startsWith('-'))
-  return jest(named ? args : [...args, '--testPathPatterns', KUBERNETES_TESTS])
+  // Of a given cluster there is only one.
+  const serial = process.env.DROVER_TEST_KUBECONFIG ? ['--runInBand'] : []
+  return jest([...args, ...serial, ...(named ? [] : ['--testPathPatterns', KUBERNETES_TESTS])])
 }
 
 async function check(args) {

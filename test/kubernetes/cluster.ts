@@ -10,7 +10,7 @@ import type { Process } from '../../src/base/process.ts'
 import { type Client, createClient } from '../../src/kube/client/client.ts'
 import type { MachineSpec } from '../../src/sandbox/machines/machine.ts'
 import { ADMIN, type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts'
-import { GIVEN, kubectlCommand, refuseLivedIn, SIMULATED, tidyGiven, useCluster } from './given.ts'
+import { forgetMachines, GIVEN, kubectlCommand, refuseLivedIn, SIMULATED, tidyGiven, useCluster } from './given.ts'
 import { type Machines, startMachines } from './machines.ts'
 import { DISTRIBUTION, NEW, OLD } from './releases.ts'
 import { root } from './root.ts'
@@ -134,7 +134,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     const remove = async (): Promise<void> => {
       if (applied.length > 0) await withInput(asText(applied), 'delete', '--ignore-not-found', '--timeout=180s', '-f', '-')
     }
-    await tidyGiven(kubectl, remove, { namespaces: [NAMESPACE, ...namespaces], machines: [...(machines?.all.keys() ?? [])] })
+    await tidyGiven(kubectl, remove, [NAMESPACE, ...namespaces])
   }
 
   const cluster: Omit<Cluster, 'machines'> = {
@@ -193,6 +193,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
         if (settled) await tidy()
       } finally {
         await machines?.stop()
+        if (settled) await forgetMachines(kubectl, [...(machines?.all.keys() ?? [])])
         life.abort()
         await plane.stop()
       }

@@ -73,7 +73,7 @@ testNeeding('all-nodes')(
   (SECONDS + 120) * 1000,
 )
 
-testNeeding('all-nodes', 'namespace')(
+testNeeding('all-nodes')(
   "Rancher's pair upgrades every node, with Rancher's own namespace and service account",
   async () => {
     const c = await start()

@@ -136,24 +136,23 @@ export async function refuseLivedIn(kubectl: Kubectl): Promise<void> {
   throw new Error(`the given cluster has ${found.trim().split('\n').join(', ')}: these tests want a cluster without an upgrade controller`)
 }
 
-/** Takes away the Plans and pods of a run, then what it applied and `manifests/`, then its nodes. The machines must still be on, or pods would never end. */
-export async function tidyGiven(kubectl: Kubectl, remove: () => Promise<void>, brought: Brought): Promise<void> {
+/** Takes away the Plans and pods of a run, then what it applied and `manifests/`. The machines must still be on, or pods would never end. */
+export async function tidyGiven(kubectl: Kubectl, remove: () => Promise<void>, namespaces: readonly string[]): Promise<void> {
   await kubectl('delete', 'plans.upgrade.cattle.io', '--all', '--all-namespaces')
-  for (const namespace of brought.namespaces)
+  for (const namespace of namespaces)
     await kubectl('--namespace', namespace, 'delete', 'pods', '--all', '--force', '--grace-period=0', '--wait=false')
   await remove()
   await kubectl('delete', '--ignore-not-found', '--timeout=180s', '--kustomize', 'manifests')
-  await kubectl('delete', 'nodes', '--selector', SIMULATED, '--wait=false')
-  await kubectl('--namespace', 'kube-node-lease', 'delete', 'leases', '--ignore-not-found', ...brought.machines)
+}
+
+/** Takes away the nodes of a run, when nobody renews their Leases any more. `machines`: the names of all there have been. */
+export async function forgetMachines(kubectl: Kubectl, machines: readonly string[]): Promise<void> {
+  if (machines.length === 0) return
+  await kubectl('delete', 'nodes', '--ignore-not-found', ...machines)
+  await kubectl('--namespace', 'kube-node-lease', 'delete', 'leases', '--ignore-not-found', ...machines)
 }
 
 export type Kubectl = (...args: readonly string[]) => Promise<string>
-
-export interface Brought {
-  readonly namespaces: readonly string[]
-  /** Names of machines, those that were removed too. */
-  readonly machines: readonly string[]
-}
 
 /** Label of all nodes that are simulated, in a given cluster. */
 export const SIMULATED = 'example.com/simulated'

@@ -8,8 +8,11 @@ interface Line {
   readonly minor: number
 }
 
-const { distribution, minor }: Line = GIVEN === undefined ? { distribution: 'rke2', minor: 36 } : below(GIVEN)
+const others = GIVEN === undefined ? [] : nodesOf(GIVEN)
+const { distribution, minor } = below(others)
 
+/** The given cluster has nodes of its own. */
+export const OTHER_NODES = others.length > 0
 export const DISTRIBUTION = distribution
 const build = distribution === 'rke2' ? 'rke2r1' : 'k3s1'
 /** Where agents begin. */
@@ -19,20 +22,23 @@ export const release = (patch: number): string => `v1.${minor}.${patch}+${build}
 /** Where Plans lead. */
 export const NEW = release(3)
 
-/** One minor below the oldest server, of the same distribution. Throws when that cannot be told. */
-function below(kubeconfig: string): Line {
+function nodesOf(kubeconfig: string): readonly Node[] {
   const [command = '', ...first] = kubectlCommand()
   const text = execFileSync(command, [...first, '--kubeconfig', kubeconfig, 'get', 'nodes', '--output=json'], { encoding: 'utf8' })
-  const { items } = JSON.parse(text) as { readonly items: readonly Node[] }
-  const servers = items.filter(({ metadata }) => metadata?.labels?.['node-role.kubernetes.io/control-plane'] !== undefined)
+  return (JSON.parse(text) as { readonly items: readonly Node[] }).items
+}
+
+/** One minor below the oldest server, of the same distribution. Throws when that cannot be told. */
+function below(nodes: readonly Node[]): Line {
   let found: Line = { distribution: 'rke2', minor: 36 }
-  for (const { metadata, status } of servers) {
+  for (const { metadata, status } of nodes) {
+    if (metadata?.labels?.['node-role.kubernetes.io/control-plane'] === undefined) continue
     const version = status?.nodeInfo?.kubeletVersion ?? ''
     const [, least, kind] = /^v1\.(\d+)\..*\+(rke2|k3s)/.exec(version) ?? []
     if (least === undefined || kind === undefined) {
       throw new Error(
-        `server ${metadata?.name} of the given cluster runs ${version}, and Drover takes no agent beside a server that is not RKE2 or K3s: ` +
-          `take its label away with kubectl label node ${metadata?.name} node-role.kubernetes.io/control-plane-`,
+        `server ${metadata.name} of the given cluster runs ${version}, and Drover takes no agent beside a server that is not RKE2 or K3s: ` +
+          `take its label away with kubectl label node ${metadata.name} node-role.kubernetes.io/control-plane-`,
       )
     }
     found = { distribution: kind as Line['distribution'], minor: Math.min(found.minor, Number(least) - 1) }
