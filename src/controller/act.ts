@@ -367,7 +367,11 @@ export function createAct({ process, client, caches, memory, events, metrics, co
 
 /** An answer that stays the same until somebody changes something. */
 const isRefusal = (error: unknown): error is ApiError =>
-  error instanceof ApiError && error.status >= 400 && error.status < 500 && ![401, 404, 408, 409, 429].includes(error.status)
+  error instanceof ApiError &&
+  error.status >= 400 &&
+  error.status < 500 &&
+  ![401, 404, 408, 409, 429].includes(error.status) &&
+  !isConflict(error)
 
 const signatureOf = (step: Step): string => JSON.stringify(step.actions)
 

@@ -16,20 +16,27 @@ export class ApiError extends DroverError {
   constructor(what: string, response: Pick<Response, 'status' | 'retryAfterMs'> & { readonly body?: Json | undefined }) {
     const body = isObject(response.body) ? response.body : undefined
     const reason = typeof body?.['reason'] === 'string' ? body['reason'] : ''
+    const details = isObject(body?.['details']) ? body['details'] : undefined
     super('ApiError', `${what}: ${response.status} ${messageIn(response.body, body, reason)}`, {
-      retry: retryOf(response.status, reason),
+      retry: namesOtherUid(response.status, details) ? 'backoff' : retryOf(response.status, reason),
       retryAfterMs: response.retryAfterMs,
     })
     this.name = 'ApiError'
     this.status = response.status
     this.reason = reason
-    this.details = isObject(body?.['details']) ? body['details'] : undefined
+    this.details = details
   }
 }
 
 function messageIn(raw: Json | undefined, body: JsonObject | undefined, reason: string): string {
   const text = typeof body?.['message'] === 'string' ? body['message'] : typeof raw === 'string' ? raw.trim() : reason
   return text.length > MAX_MESSAGE ? `${text.slice(0, MAX_MESSAGE)}…` : text
+}
+
+/** A patch carried the uid of an object that is gone, and another has its name: to the server an attempt to change the uid. */
+function namesOtherUid(status: number, details: JsonObject | undefined): boolean {
+  const causes = details?.['causes']
+  return status === 422 && Array.isArray(causes) && causes.some((cause) => isObject(cause) && cause['field'] === 'metadata.uid')
 }
 
 /** 401 is retried because tokens rotate and authenticators stumble; a conflict is retried by reading again. */
@@ -48,8 +55,9 @@ const hasStatus = (error: unknown, status: number): error is ApiError => error i
 /** RBAC, or another authorizer, does not allow it; the message names the permission. Admission may answer so, too. */
 export const isForbidden = (error: unknown): error is ApiError => hasStatus(error, 403)
 export const isNotFound = (error: unknown): error is ApiError => hasStatus(error, 404)
-/** 409 because somebody else changed or owns the object; not because it exists. */
-export const isConflict = (error: unknown): error is ApiError => hasStatus(error, 409) && error.reason !== 'AlreadyExists'
+/** Somebody else changed, owns or made anew the object; not that it exists. */
+export const isConflict = (error: unknown): error is ApiError =>
+  (hasStatus(error, 409) && error.reason !== 'AlreadyExists') || (hasStatus(error, 422) && namesOtherUid(error.status, error.details))
 export const isAlreadyExists = (error: unknown): error is ApiError => hasStatus(error, 409) && error.reason === 'AlreadyExists'
 /** The resourceVersion or continue token is too old. */
 export const isGone = (error: unknown): error is ApiError => hasStatus(error, 410)
