@@ -4,16 +4,20 @@ import { join } from 'node:path'
 /** A release of RKE2 that exists in these tests. All come from one source; what differs is what they report and how they fail. */
 export interface Release {
   readonly version: string
-  /** What is wrong with it: `crash` ends at start, `hang` runs and starts nothing, `foreign` is built for another architecture. */
-  readonly fault?: 'crash' | 'hang' | 'foreign'
+  /**
+   * What is wrong with it: `crash` ends at start, `hang` runs and starts nothing, `foreign` is built for another architecture, of `truncated`
+   * the images carry but a part.
+   */
+  readonly fault?: 'crash' | 'hang' | 'foreign' | 'truncated'
 }
 
 export const OLD: Release = { version: 'v1.36.3+rke2r1' }
 export const NEW: Release = { version: 'v1.36.3+rke2r2' }
-export const NEWER: Release = { version: 'v1.36.4+rke2r1' }
 export const CRASHING: Release = { version: 'v1.36.5+rke2r1', fault: 'crash' }
 export const FOREIGN: Release = { version: 'v1.36.6+rke2r1', fault: 'foreign' }
-export const RELEASES: readonly Release[] = [OLD, NEW, NEWER, CRASHING, FOREIGN]
+export const TRUNCATED: Release = { version: 'v1.36.7+rke2r1', fault: 'truncated' }
+export const HANGING: Release = { version: 'v1.36.8+rke2r1', fault: 'hang' }
+export const RELEASES: readonly Release[] = [OLD, NEW, CRASHING, FOREIGN, TRUNCATED, HANGING]
 
 /** A version as an image's tag. */
 export const tagOf = ({ version }: Release): string => version.replaceAll('+', '-')
@@ -23,6 +27,9 @@ export const PAUSE_IMAGE = 'drover.test/pause:1'
 export const TOOLS_IMAGE = 'drover.test/tools:1'
 /** As the published image, with our stand-in for its script. */
 export const UPSTREAM_IMAGE = 'docker.io/rancher/rke2-upgrade'
+
+/** Drover's own. */
+export const PAYLOAD_IMAGE = 'drover.test/drover-rke2-upgrade'
 
 /** The folder of this run. The variable is set for the tests by `main.ts`. */
 export const FOLDER_VARIABLE = 'DROVER_NODES_FOLDER'

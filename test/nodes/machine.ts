@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root as project } from '../kubernetes/root.ts'
 import { BRIDGE_ADDRESS, CGROUP_VARIABLE, type Layout, type Release } from './layout.ts'
+import { sha256 } from './sum.ts'
 
 export interface MachineSpec {
   readonly name: string
@@ -13,6 +14,8 @@ export interface MachineSpec {
   readonly release: Release
   /** Archives of images in its air-gap folder, besides `base`. */
   readonly images: readonly string[]
+  /** How long its supervisor waits before it starts rke2 again. Default 1. */
+  readonly restartSeconds?: number
 }
 
 export interface Machine extends MachineSpec {
@@ -22,6 +25,8 @@ export interface Machine extends MachineSpec {
   on(...command: readonly string[]): Promise<string>
   /** Puts a release in place of the binary, as a person with a shell would. */
   install(release: Release): void
+  /** Puts a release's binary somewhere else. */
+  put(release: Release, path: string): void
   /** sha256 of the binary. */
   installed(): string
   /** What rke2 and its supervisor wrote. */
@@ -47,8 +52,6 @@ const FOLDERS = [
   'etc/cni/net.d',
 ]
 
-export const sha256 = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex')
-
 /** Once a world: the switch that all machines hang on. */
 export function createBridge(): void {
   if (existsSync('/sys/class/net/br0')) return
@@ -68,7 +71,7 @@ export async function startMachine(paths: Layout, spec: MachineSpec, number: num
   const output = openSync(join(folder, 'boot.log'), 'a')
   const child = spawn(paths.boot, [spec.name, `${address}/16`, BRIDGE_ADDRESS, cgroup, root, spec.role], {
     stdio: ['ignore', 'pipe', output],
-    env: { PATH: process.env['PATH'], BOOT_PROGRAMS: paths.programs },
+    env: { PATH: process.env['PATH'], BOOT_PROGRAMS: paths.programs, BOOT_RESTART_SECONDS: String(spec.restartSeconds ?? 1) },
   })
   const pid = await firstLine(child, () => readFileSync(join(folder, 'boot.log'), 'utf8'))
   const on = (...command: readonly string[]): Promise<string> =>
@@ -85,6 +88,7 @@ export async function startMachine(paths: Layout, spec: MachineSpec, number: num
     path,
     on,
     install: (release) => putBinary(paths.release(release), path(BINARY)),
+    put: (release, to) => putBinary(paths.release(release), path(to)),
     installed: () => sha256(path(BINARY)),
     log: (name = 'rke2') => readFileSync(path(`/var/log/${name}.log`), 'utf8'),
     services: async () => {

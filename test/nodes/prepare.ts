@@ -1,12 +1,13 @@
 /** Makes what nodes are made of: programs, releases, images. Needs the network the first time; the tests have none. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { buildKube } from '../kubernetes/binary.ts'
 import { root } from '../kubernetes/root.ts'
 import { writeImages } from './image.ts'
-import { type Layout, PAUSE_IMAGE, type Release, RELEASES, tagOf, TOOLS_IMAGE, UPSTREAM_IMAGE } from './layout.ts'
-import { packaged, place, placeLibraries, unpackPackages } from './programs.ts'
+import { type Layout, PAUSE_IMAGE, PAYLOAD_IMAGE, type Release, RELEASES, tagOf, TOOLS_IMAGE, UPSTREAM_IMAGE } from './layout.ts'
+import { packaged, place, placeLibraries, unpackPackages, whereIs } from './programs.ts'
+import { sha256 } from './sum.ts'
 
 const NODE_PROGRAMS = ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc']
 const FOREIGN_ARCHITECTURE = process.arch === 'x64' ? 'arm64' : 'amd64'
@@ -58,8 +59,8 @@ function build(
 }
 
 function buildRelease({ version, fault }: Release, file: string): void {
-  if (fault === 'foreign') build('rke2', file, { version }, { GOARCH: FOREIGN_ARCHITECTURE })
-  else build('rke2', file, { version, fault: fault ?? '' })
+  const env: Record<string, string> = fault === 'foreign' ? { GOARCH: FOREIGN_ARCHITECTURE } : {}
+  build('rke2', file, { version, fault: fault === 'crash' || fault === 'hang' ? fault : '' }, env)
 }
 
 function images(paths: Layout, packages: string): void {
@@ -71,24 +72,53 @@ function images(paths: Layout, packages: string): void {
     { name: PAUSE_IMAGE, layers: [base], entrypoint: ['/bin/busybox', 'sleep', '2147483647'] },
     { name: TOOLS_IMAGE, layers: [base], entrypoint: ['/bin/sh'] },
   ])
-  const payload = (release: Release): string => {
-    const folder = join(work, basename(paths.release(release)))
-    mkdirSync(join(folder, 'opt'), { recursive: true })
-    copyFileSync(paths.release(release), join(folder, 'opt/rke2'))
-    return folder
-  }
   const script = join(work, 'stand-in')
   mkdirSync(join(script, 'bin'), { recursive: true })
-  cpSync(join(root, 'test/nodes/stand-in.sh'), join(script, 'bin/upgrade.sh'))
+  copyFileSync(join(root, 'test/nodes/stand-in.sh'), join(script, 'bin/upgrade.sh'))
   chmodSync(join(script, 'bin/upgrade.sh'), 0o755)
+  const carried = new Map(RELEASES.map((release) => [release, carry(paths, release, join(work, tagOf(release)))]))
   writeImages(
     join(paths.images, 'upstream.tar'),
-    RELEASES.map((release) => ({
+    [...carried].map(([release, folder]) => ({
       name: `${UPSTREAM_IMAGE}:${tagOf(release)}`,
-      layers: [base, script, payload(release)],
+      layers: [base, script, folder],
       entrypoint: ['/bin/upgrade.sh'],
       cmd: ['upgrade'],
     })),
   )
+  const [runtime, drover] = [join(work, 'runtime'), join(work, 'drover')]
+  payloadRuntime(runtime, packages)
+  mkdirSync(join(drover, 'drover/dist'), { recursive: true })
+  for (const name of readdirSync(join(root, 'dist'))) {
+    if (name.endsWith('.js')) copyFileSync(join(root, 'dist', name), join(drover, 'drover/dist', name))
+  }
+  copyFileSync(join(root, 'package.json'), join(drover, 'drover/package.json'))
+  writeImages(
+    join(paths.images, 'payload.tar'),
+    [...carried].map(([release, folder]) => ({
+      name: `${PAYLOAD_IMAGE}:${tagOf(release)}`,
+      layers: [base, runtime, drover, folder],
+      entrypoint: ['node', '/drover/dist/main.js', 'payload'],
+      cmd: ['upgrade'],
+    })),
+  )
   rmSync(work, { recursive: true })
+}
+
+/** What both kinds of images have in /opt. */
+function carry(paths: Layout, release: Release, folder: string): string {
+  const file = join(folder, 'opt/rke2')
+  mkdirSync(join(folder, 'opt'), { recursive: true })
+  copyFileSync(paths.release(release), file)
+  writeFileSync(join(folder, 'opt/SHA256SUMS'), `${sha256(file)}  rke2\n`)
+  if (release.fault === 'truncated') truncateSync(file, Math.floor(statSync(file).size / 2))
+  return folder
+}
+
+/** What payload/Dockerfile takes from its base image: Node, and GNU cp, which knows more than Node. From this machine, to need no registry. */
+function payloadRuntime(folder: string, packages: string): void {
+  const programs = [process.execPath, whereIs('cp'), whereIs('nsenter')]
+  mkdirSync(join(folder, 'usr/bin'), { recursive: true })
+  for (const program of programs) copyFileSync(program, join(folder, 'usr/bin', basename(program)))
+  placeLibraries(programs, folder, packages)
 }

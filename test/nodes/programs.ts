@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, delimiter, dirname, join } from 'node:path'
 
 const PACKAGES = ['busybox-static', 'containerd', 'libseccomp2', 'runc']
 const DOWNLOAD_MS = 300_000
@@ -40,6 +40,16 @@ export function unpackPackages(say: (text: string) => void): string {
 export function packaged(packages: string, name: string): string {
   const found = ['usr/bin', 'usr/sbin', 'bin', 'sbin'].map((folder) => join(packages, folder, name)).find((path) => existsSync(path))
   if (found === undefined) throw new Error(`the packages ${PACKAGES.join(', ')} brought no ${name}`)
+  return realpathSync(found)
+}
+
+/** A program of this machine. */
+export function whereIs(name: string): string {
+  const found = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path))
+  if (found === undefined) throw new Error(`${name} is not on the PATH`)
   return realpathSync(found)
 }
 

@@ -11,7 +11,7 @@ const NAMES = Array.from({ length: 40 }, (_, i) => `node-${i + 1}`)
 
 export const MIN_READY_SECONDS = 2
 /** Of the controller: quick verdicts. A node is silent, or unproven, for so long before it is given up. */
-export const VERIFY_TIMEOUT_SECONDS = 20
+export const VERIFY_TIMEOUT_SECONDS = 30
 
 /** What was seen of a node at a moment; only changes are kept. */
 export interface Sight {
@@ -31,20 +31,24 @@ export interface PodSight {
   readonly node: string
   readonly phase: string
   readonly deleted: boolean
-  readonly labels: Readonly<Record<string, string>>
 }
 
 export interface World {
   readonly cluster: Cluster
   readonly paths: Layout
   /** Machines of one test, in the order of the specs: `<node>.group=<plan>` selects them. Resolves when all are Ready and labelled. */
-  machines(group: string, ...specs: readonly Omit<MachineSpec, 'name'>[]): Promise<readonly Machine[]>
+  machines<const T extends readonly Omit<MachineSpec, 'name'>[]>(group: string, ...specs: T): Promise<{ readonly [K in keyof T]: Machine }>
   /** Applies a Plan for the machines of a group, one at a time, cordoned. `spec` has the last word. */
   plan(group: string, release: Release, spec?: object): Promise<void>
   annotatePlan(group: string, ...annotations: readonly string[]): Promise<void>
   sights(node: string): readonly Sight[]
-  pods(node: string): readonly PodSight[]
-  record(node: string): Promise<Record_>
+  /** Pods of apply Jobs on a node, the first one first; of each what was seen, in order. */
+  upgradePods(node: string): readonly { readonly name: string; readonly sights: readonly PodSight[] }[]
+  record(node: string): Promise<NodeRecord>
+  /** Waits until the Plan is Complete and the label was seen on each machine's node. */
+  done(group: string, ...machines: readonly Machine[]): Promise<void>
+  /** Waits for the Plan's failure on a machine's node. */
+  failure(group: string, machine: Machine): Promise<Failure>
   /** A pod that sleeps on the machine. Resolves when it runs, with its containerID. */
   bystander(machine: Machine): Promise<string>
   /** containerID and restarts of the bystander. */
@@ -54,12 +58,17 @@ export interface World {
   stop(): Promise<void>
 }
 
+interface Failure {
+  readonly reason: string
+  readonly message: string
+  readonly attempts: number
+  readonly log?: string
+}
+
 /** The part of the node record that tests read. */
-interface Record_ {
+interface NodeRecord {
   readonly work?: { readonly attempt: number; readonly startedAt?: string }
-  readonly past?: Readonly<
-    Record<string, { readonly reason: string; readonly message: string; readonly attempts: number; readonly log?: string }>
-  >
+  readonly past?: Readonly<Record<string, Failure>>
 }
 
 export async function startWorld(env: Readonly<Record<string, string>> = {}): Promise<World> {
@@ -75,6 +84,7 @@ export async function startWorld(env: Readonly<Record<string, string>> = {}): Pr
   const seen = new Map<string, Sight[]>()
   const podsSeen: PodSight[] = []
   const life = new AbortController()
+  let gap: Error | undefined
 
   function sawNode({ metadata, spec, status }: Node): void {
     const name = metadata?.name ?? ''
@@ -99,26 +109,29 @@ export async function startWorld(env: Readonly<Record<string, string>> = {}): Pr
       node: spec?.nodeName ?? '',
       phase: status?.phase ?? '',
       deleted,
-      labels: metadata?.labels ?? {},
     })
   }
 
-  /** Follows a list for ever; every gap in it is an error of the test. */
+  /** Follows a list until the end of the world. What was seen is of no use once there is a gap in it. */
   async function follow<T>(path: string, saw: (object: T, deleted: boolean) => void): Promise<void> {
     const { items, resourceVersion } = await api.list<T>(path)
     for (const item of items) saw(item, false)
-    const query = { watch: 'true', resourceVersion, timeoutSeconds: '3600' }
+    const query = { watch: 'true', resourceVersion, timeoutSeconds: '7200' }
     const response = await api.watch(path, { query, signal: life.signal })
     const read = async (): Promise<void> => {
       for await (const event of response.events) {
         const { type, object } = event as unknown as { type: string; object: T }
+        if (!['ADDED', 'MODIFIED', 'DELETED'].includes(type)) throw new Error(JSON.stringify(event))
         saw(object, type === 'DELETED')
       }
+      throw new Error('it ended')
     }
-    read().catch((error: unknown) => {
-      if (!life.signal.aborted)
-        podsSeen.push({ at: 0, name: `the watch broke: ${String(error)}`, node: '', phase: '', deleted: false, labels: {} })
-    })
+    read().catch((error: unknown) => (gap ??= new Error(`the test's watch of ${path} broke`, { cause: error })))
+  }
+
+  function whole<T>(seen: T): T {
+    if (gap !== undefined) throw gap
+    return seen
   }
 
   const world: World = {
@@ -146,7 +159,7 @@ export async function startWorld(env: Readonly<Record<string, string>> = {}): Pr
           ...roles.map((one) => `node-role.kubernetes.io/${one}=true`),
         )
       }
-      return started
+      return started as never
     },
     async plan(group, { version }, spec = {}) {
       await cluster.apply({
@@ -167,11 +180,31 @@ export async function startWorld(env: Readonly<Record<string, string>> = {}): Pr
     async annotatePlan(group, ...annotations) {
       await cluster.kubectl('--namespace', NAMESPACE, 'annotate', '--overwrite', 'plan', group, ...annotations)
     },
-    sights: (node) => seen.get(node) ?? [],
-    pods: (node) => podsSeen.filter((sight) => sight.node === node),
+    sights: (node) => whole(seen.get(node) ?? []),
+    upgradePods(node) {
+      const pods = new Map<string, PodSight[]>()
+      for (const sight of whole(podsSeen)) {
+        if (sight.node !== node || !sight.name.startsWith('apply-')) continue
+        const known = pods.get(sight.name)
+        if (known === undefined) pods.set(sight.name, [sight])
+        else known.push(sight)
+      }
+      return [...pods].map(([name, sights]) => ({ name, sights }))
+    },
+    async done(group, ...machines) {
+      await cluster.until(`${group} is complete`, async () => (await cluster.condition(group, 'Complete')).startsWith('True'), 180)
+      for (const { name } of machines) await cluster.until(`${name} was seen labelled`, async () => world.sights(name).at(-1)?.label !== '')
+    },
+    async failure(group, { name }) {
+      const key = `${NAMESPACE}/${group}`
+      await cluster.until(`${name} failed`, async () => (await world.record(name)).past?.[key] !== undefined, 180)
+      const failure = (await world.record(name)).past?.[key]
+      if (failure === undefined) throw new Error(`${name} failed and then did not`)
+      return failure
+    },
     async record(node) {
       const text = (await cluster.node(node)).metadata?.annotations?.[ANNOTATION_RECORD]
-      return text === undefined ? {} : (JSON.parse(text) as Record_)
+      return text === undefined ? {} : (JSON.parse(text) as NodeRecord)
     },
     async bystander({ name }) {
       const sleep = { name: 'sleep', image: 'drover.test/tools:1', command: ['sleep', '100000'] }

@@ -3,6 +3,7 @@
 //
 //	boot NAME ADDRESS/BITS GATEWAY CGROUP ROOT SERVER|AGENT
 //
+// BOOT_PROGRAMS is the folder of containerd and the kubelet, BOOT_RESTART_SECONDS the pause before a service that ended is started again.
 // It prints the process id of the machine's process 1 and stays until that ends. When boot is killed, so is the machine.
 package main
 
@@ -169,7 +170,9 @@ func (m machine) supervise() {
 	log, err := os.OpenFile("/var/log/rke2.log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	check(err)
 	here := filepath.Join("/sys/fs/cgroup/systemd", "cgroup.procs")
-	for ; ; time.Sleep(time.Second) {
+	pause, err := strconv.Atoi(os.Getenv("BOOT_RESTART_SECONDS"))
+	check(err)
+	for ; ; wait(time.Duration(pause) * time.Second) {
 		// A child is born where its parent is: in no moment is the service outside of its unit.
 		check(os.WriteFile(unit+"/cgroup.procs", []byte("0"), 0o644))
 		started, err := os.StartProcess("/usr/local/bin/rke2", []string{"/usr/local/bin/rke2", m.role}, &os.ProcAttr{
@@ -179,12 +182,18 @@ func (m machine) supervise() {
 		check(os.WriteFile(here, []byte("0"), 0o644))
 		if err != nil {
 			fmt.Fprintln(log, "supervisor: cannot start:", err)
-			reap(0)
 			continue
 		}
 		status := reap(started.Pid) // never started.Wait(): orphans are reaped here too
 		fmt.Fprintln(log, time.Now().UTC().Format(time.RFC3339Nano), "supervisor: rke2 ended:", status)
 		sweep(unit)
+	}
+}
+
+// wait lets time pass and takes the orphans that end meanwhile.
+func wait(pause time.Duration) {
+	for end := time.Now().Add(pause); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		reap(0)
 	}
 }
 
