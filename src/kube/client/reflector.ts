@@ -9,8 +9,8 @@ import type { Entry, Store } from './store.ts'
 
 const BACKOFF_BASE_MS = 800
 const BACKOFF_MAX_MS = 30_000
-/** A watch that delivered for this long was no failure, whatever ended it. */
-const HEALTHY_MS = 60_000
+/** A watch that stood for this long was no failure, whatever ended it: an API server that restarts now and then is asked again at once. */
+const HEALTHY_MS = 10_000
 /** Bookmarks come about once a minute; silence beyond this means that the connection is half dead. */
 const SILENCE_MS = 150_000
 const HEADERS_MS = 30_000
@@ -76,15 +76,17 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
   const { clock, random } = process
   const counters = options.counters ?? reflectorCounters()
   const backoff = createBackoff({ baseMs: BACKOFF_BASE_MS, maxMs: BACKOFF_MAX_MS, random })
-  const position: Position = { version: undefined, lastLine: 0, failures: 0 }
+  const position: Position = { version: undefined, accepted: undefined, lastLine: 0, failures: 0 }
 
   while (!signal.aborted) {
     let wait = 0
-    let began = Number.POSITIVE_INFINITY
     let failed = false
+    let stalled = false
+    let expired = false
+    const listed = position.version === undefined
+    position.accepted = undefined
     try {
-      if (position.version === undefined) position.version = await list(options, counters)
-      began = clock.mono()
+      position.version ??= await list(options, counters)
       await watch(options, counters, position, position.version)
     } catch (error) {
       if (signal.aborted) return
@@ -93,6 +95,8 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
       counters.errors += 1
       if (failure === 'badLine') counters.badLines += 1
       if (failure === 'stall') counters.stalls += 1
+      stalled = failure === 'stall'
+      expired = isGone(error)
       process.log.warn('Watch interrupted', { path, failure, error: messageOf(error) })
       report(options, error, failure)
       wait = Math.min(error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0, MAX_RETRY_AFTER_MS)
@@ -102,10 +106,11 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
         position.failures = 0
       }
     }
-    const healthy = position.lastLine - began >= HEALTHY_MS
+    const { accepted, lastLine } = position
+    const healthy = accepted !== undefined && (stalled ? lastLine : clock.mono()) - accepted >= HEALTHY_MS
     if (healthy) backoff.reset()
-    // Only a healthy watch that the server ended in good order is taken up again at once.
-    if (failed || !healthy) wait = Math.max(wait, backoff.next())
+    // At once goes on only a healthy watch that the server ended in good order, and one whose version has expired, unless it was just listed.
+    if ((failed || !healthy) && (!expired || listed)) wait = Math.max(wait, backoff.next())
     try {
       await clock.sleep(wait, signal)
     } catch {
@@ -117,6 +122,8 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
 interface Position {
   /** Where the next watch begins; undefined = list first. */
   version: string | undefined
+  /** Monotonic time at which the server accepted the current watch. */
+  accepted: number | undefined
   /** Monotonic time of the last line of the current watch, or of its start. */
   lastLine: number
   /** In a row, without a line between. */
@@ -185,7 +192,7 @@ async function watch<T>(options: ReflectorOptions<T>, counters: ReflectorCounter
       },
       ...(accept === undefined ? {} : { accept }),
     })
-    position.lastLine = clock.mono()
+    position.lastLine = position.accepted = clock.mono()
     options.onWatch?.()
     for await (const line of events) {
       position.lastLine = clock.mono()

@@ -169,6 +169,20 @@ describe('reflector', () => {
     expect(rig.watches[5]?.query.get('resourceVersion')).toBe('50')
   })
 
+  test('1: a watch that stood still and sound until its connection broke was no failure', async () => {
+    const rig = await start(({ n, send, response }) => {
+      send()
+      if (n <= 4 || n === 6) response.end()
+    })
+    await until(() => rig.watches.length === 5)
+    await until(() => rig.counters.watches === 5)
+    rig.clock.leap(15_000)
+    rig.server.reset()
+    const brokenAt = rig.clock.mono()
+    await until(() => rig.watches.length === 7)
+    expect((rig.watches[6]?.at ?? 0) - brokenAt).toBeLessThan(12_000)
+  })
+
   test('2: HTTP 500 on a watch is tried again', async () => {
     const rig = await start(({ n, send, response }) => {
       if (n <= 2) json(response, 500, status(500, 'InternalError'))
@@ -209,6 +223,17 @@ describe('reflector', () => {
     })
     await until(() => rig.names().length === 2)
     expect(rig.lists).toHaveLength(3)
+  })
+
+  test('4: a resumed watch that is told 410 lists at once, whatever went before', async () => {
+    const rig = await start(({ n, send, response }) => {
+      if (n === 5) return json(response, 410, status(410, 'Expired'))
+      send()
+      if (n < 5) response.end()
+    })
+    await until(() => rig.lists.length === 2)
+    // The next step of its patience would be 12.8 s.
+    expect((rig.lists[1]?.at ?? 0) - (rig.watches[4]?.at ?? 0)).toBeLessThan(12_000)
   })
 
   test('4: a server that says 410 for ever is listed with growing patience', async () => {
