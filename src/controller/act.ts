@@ -67,7 +67,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
   const { clock, log, random } = process
   const busy = new Set<string>()
   const repeats = new Map<string, { readonly signature: string; readonly count: number; readonly at: number }>()
-  const backoffs = new Map<string, { backoff: Backoff; until: number }>()
+  /** `met`: the versions of objects with which the step met a conflict; seen to be others, it need not wait. */
+  const backoffs = new Map<string, { readonly backoff: Backoff; readonly until: number; readonly met: string | undefined }>()
   let idle: (() => void)[] = []
 
   async function patchNode(action: Extract<Action, { do: 'patchNode' | 'labelNode' }>): Promise<void> {
@@ -302,7 +303,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         asked,
         error instanceof Held ? HELD_RETRY_MS : conflict && before === undefined ? CONFLICT_RETRY_MS : backoff.next(),
       )
-      backoffs.set(step.about, { backoff, until: clock.mono() + wait })
+      backoffs.set(step.about, { backoff, until: clock.mono() + wait, met: conflict ? versionsOf(step) : undefined })
       const fields = {
         reconcileID,
         about: step.about,
@@ -336,8 +337,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
           for (const action of step.actions) if (action.do === 'event') recordEvent(action)
           continue
         }
-        const until = backoffs.get(step.about)?.until ?? 0
-        if (until > now) {
+        const { until, met } = backoffs.get(step.about) ?? NO_WAIT
+        if (until > now && (met === undefined || met === versionsOf(step))) {
           if (next === undefined || until < next) next = until
           continue
         }
@@ -372,6 +373,14 @@ const isRefusal = (error: unknown): error is ApiError =>
   error.status < 500 &&
   ![401, 404, 408, 409, 429].includes(error.status) &&
   !isConflict(error)
+
+const NO_WAIT = { until: 0, met: undefined }
+
+/** What the step takes its objects to be; undefined = it does not say. */
+function versionsOf(step: Step): string | undefined {
+  const versions = step.actions.flatMap((action) => ('resourceVersion' in action ? [action.resourceVersion] : []))
+  return versions.length === 0 ? undefined : versions.join(' ')
+}
 
 const signatureOf = (step: Step): string => JSON.stringify(step.actions)
 

@@ -169,6 +169,41 @@ describe('what is left of a Job', () => {
   })
 })
 
+describe('a write that meets a conflict', () => {
+  const cordon = (resourceVersion: string): Step => ({
+    about: 'n1',
+    actions: [{ do: 'labelNode', node: 'n1', uid: 'u', resourceVersion, labels: {} }],
+  })
+
+  test('is not tried again as it was before its wait is over, and at once when the object is seen to be another', async () => {
+    const { calls, perform, time } = bench({
+      send: () => {
+        throw answer(409, 'the object has been modified')
+      },
+    })
+    await perform(cordon('7'))
+    time.mono += 1000
+    await perform(cordon('7'))
+    expect(calls).toHaveLength(2)
+    time.mono += 100
+    await perform(cordon('7'))
+    expect(calls).toHaveLength(2)
+    await perform(cordon('8'))
+    expect(calls).toHaveLength(3)
+  })
+
+  test('as any failure waits its time when nothing says what it hangs on', async () => {
+    const { calls, perform } = bench({
+      send: () => {
+        throw answer(500, 'no')
+      },
+    })
+    await perform(cordon('7'))
+    await perform(cordon('8'))
+    expect(calls).toHaveLength(1)
+  })
+})
+
 describe('removing a Job', () => {
   const remove = (job: JobView): Step => ({
     about: 'j',
