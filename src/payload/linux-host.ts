@@ -14,6 +14,8 @@ export interface LinuxHostOptions {
   /** Where the machine's `/` is mounted. */
   readonly root: string
   readonly terminationMessage: string
+  /** Name of the machine's lock; at most 100 characters. Default `drover-payload`. */
+  readonly lock?: string
 }
 
 const MAX_TEXT = 1024 * 1024
@@ -23,21 +25,20 @@ const ANSWER_MS = 3000
 const MAX_OUTPUT = 256 * 1024
 const COPY_MS = 30_000
 const LAST_WORDS_MS = 1000
-/** An abstract socket lives in the machine's network namespace and ends with its process. Of full length, so that all versions of Node read one name. */
-const LOCK = `\0${'drover-payload'.padEnd(107, '.')}`
-
-export function linuxHost({ clock, root, terminationMessage }: LinuxHostOptions): Host {
+export function linuxHost({ clock, root, terminationMessage, lock = 'drover-payload' }: LinuxHostOptions): Host {
   const machine = machineFiles(clock, root === '/' ? '' : root)
+  // An abstract socket lives in the machine's network namespace and ends with its process. Of full length: versions of Node differ in padding it.
+  const socket = `\0${lock.padEnd(107, '.')}`
   return {
     clock,
     machine,
     image: reader((path) => path),
     lock: () =>
       new Promise((resolve, reject) => {
-        const server = createServer((socket) => socket.destroy())
+        const server = createServer((connection) => connection.destroy())
         server.unref()
         server.once('error', (error) => (codeOf(error) === 'EADDRINUSE' ? resolve(undefined) : reject(error)))
-        server.listen(LOCK, () => resolve(() => server.close()))
+        server.listen(socket, () => resolve(() => server.close()))
       }),
     kill(pid, signal) {
       try {
@@ -280,18 +281,25 @@ function connects(address: string, port: number): Promise<boolean> {
 
 function run(clock: Clock, file: string, args: readonly string[], argv0: string | undefined, timeoutMs: number): Promise<RunResult> {
   return new Promise((resolve) => {
-    const child = spawn(file, args, {
-      ...(argv0 === undefined ? {} : { argv0 }),
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: timeoutMs,
-      killSignal: 'SIGKILL',
-    })
+    const argv = argv0 === undefined ? {} : { argv0 }
+    const child = spawn(file, args, { ...argv, stdio: ['ignore', 'pipe', 'pipe'] })
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', (data: Buffer) => (stdout = (stdout + data.toString()).slice(-MAX_OUTPUT)))
     child.stderr.on('data', (data: Buffer) => (stderr = (stderr + data.toString()).slice(-MAX_OUTPUT)))
-    child.on('error', (error) => resolve({ code: undefined, stdout, stderr: error.message }))
-    child.on('close', (code) => resolve({ code: code ?? 124, stdout, stderr }))
+    const ended = new AbortController()
+    const after = (ms: number, act: () => void): void => void clock.sleep(ms, ended.signal).then(act, () => {})
+    const end = (result: RunResult): void => {
+      ended.abort()
+      // Or who was left behind would keep this process from ending.
+      child.stdout.destroy()
+      child.stderr.destroy()
+      resolve(result)
+    }
+    const exited = (code: number | null): void => end({ code: code ?? 124, stdout, stderr })
+    child.on('error', (error) => end({ code: undefined, stdout, stderr: error.message }))
+    child.on('close', exited)
     // What the program left behind may hold its output open for ever.
-    child.on('exit', (code) => void clock.sleep(LAST_WORDS_MS).then(() => resolve({ code: code ?? 124, stdout, stderr })))
+    child.on('exit', (code) => after(LAST_WORDS_MS, () => exited(code)))
+    after(timeoutMs, () => child.kill('SIGKILL'))
   })
 }

@@ -4,6 +4,7 @@
  */
 import { posix } from 'node:path'
 import { z } from 'zod'
+import { messageOf } from '../base/errors.ts'
 import { codeOf, type Host, type MachineFiles } from './host.ts'
 import { writeWhole } from './journal.ts'
 import { Refusal } from './refusal.ts'
@@ -75,7 +76,7 @@ function discard(machine: MachineFiles, path: string): void {
 export function asRefusal(error: unknown, path: string): unknown {
   if (error instanceof Refusal) return error
   const code = codeOf(error)
-  const text = error instanceof Error ? error.message : String(error)
+  const text = messageOf(error)
   if (code === 'ENOSPC' || code === 'EDQUOT') return new Refusal('NoSpace', `no space left beside ${path}; nothing was changed`)
   if (['EROFS', 'EPERM', 'EACCES'].includes(code))
     return new Refusal('ReadOnly', `${path} cannot be replaced (${text}); nothing was changed`)
