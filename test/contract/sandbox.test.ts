@@ -18,6 +18,7 @@ async function startSandbox(): Promise<Server> {
     withToken: (token) => sandbox.as(token),
     nodes: ['server-1', 'agent-1'],
     run: (work) => sandbox.finish(work),
+    power: (node, on) => (on ? sandbox.machines.get(node)?.powerOn() : sandbox.machines.get(node)?.powerOff()),
     forget: () => sandbox.server.compact(),
     stop: () => sandbox.stop(),
   }

@@ -26,6 +26,7 @@ async function startKubernetes(): Promise<Server> {
     },
     nodes,
     run: (work) => work,
+    power: (node, on) => (on ? machines.all.get(node)?.powerOn() : machines.all.get(node)?.powerOff()),
     forget() {},
     async stop() {
       await machines.stop()

@@ -4,6 +4,7 @@ import { deletions } from './deletions.ts'
 import { evictions } from './evictions.ts'
 import { jobs } from './jobs.ts'
 import { lists } from './lists.ts'
+import { nodes } from './nodes.ts'
 import { output } from './output.ts'
 import { ownership } from './ownership.ts'
 import { patches } from './patches.ts'
@@ -27,6 +28,7 @@ export function contract(test: Contract): void {
     jobs,
     pods,
     deletions,
+    nodes,
     records,
     output,
   ])

@@ -19,6 +19,8 @@ export interface Server {
   readonly nodes: readonly [string, string]
   /** Lets time pass until the work is done. Nothing else that the work awaits may need real time. */
   run(work: Promise<void>): Promise<void>
+  /** Switches the machine of a node off or on. */
+  power(node: string, on: boolean): void
   /** Lets the server begin to forget its past. It may take its time: until then it answers as before. */
   forget(): void
   stop(): Promise<void>

@@ -217,7 +217,9 @@ export function evictions(test: Contract): void {
       // To the API server such a budget never was looked at.
       expect(answer).toMatchObject(
         refused(429, 'TooManyRequests', {
-          details: { causes: [{ reason: 'DisruptionBudget', message: 'The disruption budget lost is still being processed by the server.' }] },
+          details: {
+            causes: [{ reason: 'DisruptionBudget', message: 'The disruption budget lost is still being processed by the server.' }],
+          },
         }),
       )
       expect(answer.retryAfterMs).toBe(10_000)

@@ -224,7 +224,7 @@ export function jobs(test: Contract): void {
       expect(await podsOf(world, 'j')).toEqual([])
     })
 
-    test('replaces a pod that was deleted: at once, or with podReplacementPolicy Failed when it is really over', async (world) => {
+    test('with podReplacementPolicy Failed replaces a pod only when it is really over', async (world) => {
       const { api, at, until } = world
       // The container takes its time when it is told to end.
       const slow = { terminationGracePeriodSeconds: 5, containers: [script('sleep 600', { command: ['sh', '-c', 'sleep 600'] })] }
@@ -240,6 +240,25 @@ export function jobs(test: Contract): void {
       expect(both).toBe(0)
       const now = await jobOf(api, `${at.jobs}/careful`)
       expect(now.status.failed).toBe(1)
+    })
+
+    test('replaces a pod that is being deleted at once, and counts it as failed', async (world) => {
+      const { api, at, until } = world
+      await start(world, job('hasty', 'sleep 600', { podReplacementPolicy: 'TerminatingOrFailed', backoffLimit: 1 }))
+      const [first] = await running(world, 'hasty')
+      // Held, so that it cannot go before its successor is there.
+      await api.ok(
+        api.json(`${at.pods}/${first.metadata.name}`, [{ op: 'add', path: '/metadata/finalizers/-', value: 'example.com/hold' }]),
+      )
+      await api.ok(api.delete(`${at.pods}/${first.metadata.name}`))
+      const both = await until('its successor is there', async () => {
+        const pods = await podsOf(world, 'hasty')
+        return pods.length === 2 && pods
+      })
+      expect(both.find((each) => each.metadata.uid === first.metadata.uid).metadata.deletionTimestamp).toEqual(expect.any(String))
+      await until('it is counted', async () => (await jobOf(api, `${at.jobs}/hasty`)).status.failed === 1)
+      await api.ok(api.merge(`${at.pods}/${first.metadata.name}`, { metadata: { finalizers: null } }))
+      await until('the first is gone', async () => (await podsOf(world, 'hasty')).length === 1)
     })
 
     test('that is finished goes after its time, its pods with it', async (world) => {

@@ -1,6 +1,6 @@
 import { describe, expect } from '@jest/globals'
 import type { Contract, Tree } from './contract.ts'
-import { job, pod } from './contract.ts'
+import { job, pod, refused } from './contract.ts'
 import { defineThings } from './things.ts'
 
 const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io'
@@ -47,6 +47,25 @@ export function output(test: Contract): void {
         object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: { name: 'a' } },
       })
       expect(JSON.stringify([one, list, patched, watching.events])).not.toContain('c2VjcmV0')
+    })
+
+    test('of a list is a list, of an object an object, and a watch streams objects', async (world) => {
+      const { api, at, watch, until } = world
+      await api.ok(api.post(at.secrets, { metadata: { name: 'a' } }))
+      expect(await api.get(at.secrets, {}, METADATA)).toMatchObject(
+        refused(406, 'NotAcceptable', {
+          message: 'you requested PartialObjectMetadata, but the requested object is a list (*core.SecretList)',
+        }),
+      )
+      expect(await api.get(`${at.secrets}/a`, {}, METADATA_LIST)).toMatchObject(
+        refused(406, 'NotAcceptable', {
+          message: 'you requested PartialObjectMetadataList, but the requested object is not a list (*core.Secret)',
+        }),
+      )
+      // In the shape of a list the stream ends where its first event would stand.
+      const mute = await watch(at.secrets, {}, METADATA_LIST)
+      await until('the end', async () => mute.end !== 'open')
+      expect([mute.status, mute.events, mute.end]).toEqual([200, [], 'closed'])
     })
 
     test('falls back when the client lets it', async ({ api, at }) => {

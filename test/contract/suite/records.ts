@@ -60,6 +60,21 @@ export function records(test: Contract): void {
     })
   })
 
+  describe('a Secret', () => {
+    test('takes text and keeps bytes; its type stays, and all of it when it is immutable', async ({ api, at }) => {
+      const made = await api.ok(api.post(at.secrets, { metadata: { name: 's' }, stringData: { a: 'text' }, data: { b: 'Yg==' } }))
+      expect(made).toMatchObject({ type: 'Opaque', data: { a: 'dGV4dA==', b: 'Yg==' } })
+      expect(made.stringData).toBeUndefined()
+      const path = `${at.secrets}/s`
+      expect(await api.post(at.secrets, { metadata: { name: 't' }, data: { a: 'no bytes' } })).toMatchObject(refused(400, 'BadRequest'))
+      expect(await api.merge(path, { type: 'example.com/other' })).toMatchObject(invalidAt('type'))
+      await api.ok(api.merge(path, { immutable: true }))
+      expect(await api.merge(path, { data: { a: 'Yg==' } })).toMatchObject(invalidAt('data'))
+      expect(await api.merge(path, { immutable: false })).toMatchObject(invalidAt('immutable'))
+      expect((await api.merge(path, { metadata: { labels: { a: 'b' } } })).status).toBe(200)
+    })
+  })
+
   describe('an Event', () => {
     const event = (namespace: string, more: object = {}): object => ({
       apiVersion: 'v1',

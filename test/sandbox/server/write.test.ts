@@ -91,7 +91,7 @@ describe('create', () => {
       'spec.template.spec.restartPolicy',
     ],
     ['a negative deadline', jobs, { metadata: { name: 'j' }, spec: { template, activeDeadlineSeconds: -1 } }, 'spec.activeDeadlineSeconds'],
-    ['a taint without effect', nodes, { metadata: { name: 'n' }, spec: { taints: [{ key: 'a' }] } }, 'spec.taints[0].effect'],
+    ['a taint without effect', nodes, { metadata: { name: 'n' }, spec: { taints: [{ key: 'a' }] } }, 'metadata.taints[0].effect'],
     ['a Lease of no time', leases, { metadata: { name: 'l' }, spec: { leaseDurationSeconds: 0 } }, 'spec.leaseDurationSeconds'],
   ])('refuses %s with 422', async (_what, path, body, field) => {
     const h = harness()

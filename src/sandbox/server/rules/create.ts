@@ -32,7 +32,7 @@ export function createDefaults(resource: Resource, object: JsonObject, now: stri
 
 /** A Job selects its pods by its own uid unless it says otherwise (manualSelector). */
 function jobIdentity(object: JsonObject): JsonObject {
-  const { name, uid } = objectOf(object['metadata'])
+  const { name, uid, labels: own } = objectOf(object['metadata'])
   const withStatus = { ...object, status: {} }
   if (objectOf(object['spec'])['manualSelector'] === true) return withStatus
   const labels = {
@@ -46,7 +46,9 @@ function jobIdentity(object: JsonObject): JsonObject {
   const labelled = withPath(withStatus, ['spec', 'template', 'metadata', 'labels'], { ...existing, ...labels })
   const given = objectOf(objectOf(object['spec'])['selector'])
   const matchLabels = { ...objectOf(given['matchLabels']), 'batch.kubernetes.io/controller-uid': uid }
-  return withPath(labelled, ['spec', 'selector'], { ...given, matchLabels })
+  const selecting = withPath(labelled, ['spec', 'selector'], { ...given, matchLabels })
+  // Without labels of its own it gets those of its pods.
+  return Object.keys(objectOf(own)).length > 0 ? selecting : withPath(selecting, ['metadata', 'labels'], { ...existing, ...labels })
 }
 
 function establishedStatus(object: JsonObject, now: string): JsonObject {

@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
 import { arrayOf, asText, at, equal, isObject, objectOf } from '../json.ts'
+import { forbiddenField } from '../query.ts'
 import { validateSchema } from '../schema.ts'
 import type { Cause } from '../status.ts'
 import type { ApiObject, Resource } from '../types.ts'
@@ -102,7 +103,8 @@ function validateNode(spec: JsonObject, old: ApiObject | undefined): readonly Ca
   const seen = new Set<string>()
   arrayOf(spec['taints']).forEach((taint, index) => {
     const { key, effect } = objectOf(taint)
-    const field = `spec.taints[${index}]`
+    // It is in the spec, but this is what the server calls it.
+    const field = `metadata.taints[${index}]`
     if (typeof key !== 'string' || key === '') causes.push(required(`${field}.key`))
     if (!['NoSchedule', 'PreferNoSchedule', 'NoExecute'].includes(asText(effect)))
       causes.push({
@@ -180,6 +182,8 @@ function validateSecret(object: JsonObject, old: ApiObject | undefined): readonl
   const causes: Cause[] = []
   if (old === undefined) return causes
   if (object['type'] !== old['type']) causes.push(immutable('type', object['type']))
+  if (old['immutable'] === true && object['immutable'] !== true)
+    causes.push(forbiddenField('immutable', 'field is immutable when `immutable` is set'))
   if (old['immutable'] === true && !equal(object['data'], old['data']))
     causes.push({ reason: 'FieldValueForbidden', message: 'Forbidden: field is immutable when `immutable` is set', field: 'data' })
   return causes
