@@ -1,5 +1,13 @@
 /** Carries out the steps of a decision. Each write carries its precondition; a failure ends only its step, which is tried again after a backoff. */
-import { ANNOTATION_MEMORY, ANNOTATION_RECORD, FIELD_MANAGER, LABEL_IN_FLIGHT, PLAN_PATH_PREFIX, POLICY_PATH_PREFIX } from '../api/names.ts'
+import {
+  ANNOTATION_MEMORY,
+  ANNOTATION_RECORD,
+  FIELD_MANAGER,
+  LABEL_CONTROLLER,
+  LABEL_IN_FLIGHT,
+  PLAN_PATH_PREFIX,
+  POLICY_PATH_PREFIX,
+} from '../api/names.ts'
 import type { PlanStatus } from '../api/plan.ts'
 import { hold } from '../api/reasons.ts'
 import { formatMemory } from '../api/memory.ts'
@@ -137,8 +145,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
   const jobPath = (job: { namespace: string; name: string }) => `/apis/batch/v1/namespaces/${job.namespace}/jobs/${job.name}`
   const podPath = (pod: { namespace: string; name: string }) => `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`
 
-  async function patchJob(job: { namespace: string; name: string; uid: string }, spec: object, annotations = {}): Promise<void> {
-    const patch = { metadata: { uid: job.uid, annotations }, spec }
+  async function patchJob(job: { namespace: string; name: string; uid: string }, spec: object, metadata = {}): Promise<void> {
+    const patch = { metadata: { uid: job.uid, ...metadata }, spec }
     await keep(caches.jobs, () => client.mergePatch(jobPath(job), patch, { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }))
   }
 
@@ -242,13 +250,13 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         )
         return
       case 'startJob':
-        return patchJob(action.job, { parallelism: 1 }, SHIELD)
+        return patchJob(action.job, { parallelism: 1 }, { annotations: SHIELD })
       case 'shieldJob':
-        return patchJob(action.job, {}, SHIELD)
+        return patchJob(action.job, {}, { annotations: SHIELD })
       case 'suspendJob':
-        return patchJob(action.job, { suspend: true }, action.unshield === true ? UNSHIELD : {})
+        return patchJob(action.job, { suspend: true }, action.unshield === true ? { annotations: UNSHIELD } : {})
       case 'expireJob':
-        return patchJob(action.job, { ttlSecondsAfterFinished: action.ttlSeconds })
+        return patchJob(action.job, { ttlSecondsAfterFinished: action.ttlSeconds }, { labels: { [LABEL_CONTROLLER]: null } })
       case 'deleteJob':
         return removeJob(action.job, action.resourceVersion ?? pausedVersion(action.job))
       case 'recheck': {

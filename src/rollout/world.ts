@@ -257,6 +257,10 @@ export type Action =
   | { readonly do: 'suspendJob'; readonly job: Ref; readonly unshield?: true }
   /** With `resourceVersion`: only while the Job is as it was seen, so that one started meanwhile is left alone. */
   | { readonly do: 'deleteJob'; readonly job: Ref; readonly resourceVersion?: string }
+  /**
+   * A finished Job that has been judged gets its TTL, and loses the controller's label: a returning SUC would take its word, mark a node done
+   * that is not, and uncordon one that somebody has cordoned since.
+   */
   | { readonly do: 'expireJob'; readonly job: Ref; readonly ttlSeconds: number }
   /** Checks the node's gates again, from a quorum read where `quorum` says so; a hold deletes the paused Job and ends the step. */
   | { readonly do: 'recheck'; readonly plan: PlanKey; readonly node: string; readonly job: Ref; readonly quorum: boolean }

@@ -155,6 +155,13 @@ describe('a Job that a returning SUC must leave alone', () => {
 })
 
 describe('what is left of a Job', () => {
+  test('is hidden from SUC once the node is judged', async () => {
+    const { calls, perform } = bench({})
+    await perform({ about: 'job u', actions: [{ do: 'expireJob', job: { namespace: 'd', name: 'j', uid: 'u' }, ttlSeconds: 900 }] })
+    const labels = { 'upgrade.cattle.io/controller': null }
+    expect(calls.map(({ body }) => body)).toEqual([{ metadata: { uid: 'u', labels }, spec: { ttlSecondsAfterFinished: 900 } }])
+  })
+
   const job = { namespace: 'd', name: 'j', uid: 'u' }
 
   test('is suspended under its shield after a failure, and without one when the node is proven', async () => {
@@ -163,7 +170,7 @@ describe('what is left of a Job', () => {
     time.mono += 1000
     await perform({ about: 'n1', actions: [{ do: 'suspendJob', job, unshield: true }] })
     expect(calls.map(({ body }) => body)).toEqual([
-      { metadata: { uid: 'u', annotations: {} }, spec: { suspend: true } },
+      { metadata: { uid: 'u' }, spec: { suspend: true } },
       { metadata: { uid: 'u', annotations: { 'objectset.rio.cattle.io/applied': null } }, spec: { suspend: true } },
     ])
   })
