@@ -1,8 +1,8 @@
 /** The Job that upgrades one node. */
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
-import { ANNOTATION_ATTEMPT } from '../api/names.ts'
+import { ANNOTATION_ATTEMPT, LABEL_CONTROLLER } from '../api/names.ts'
 import { type Attempt, attemptMark } from './attempt.ts'
-import type { JobInput } from './job-input.ts'
+import { type JobInput, jobHostname } from './job-input.ts'
 import { jobName } from './names.ts'
 import { ownedBySUC, withMarks } from './objectset.ts'
 import { type JobResult, jobOf, sucJob } from './suc-job.ts'
@@ -29,7 +29,17 @@ export function applyJob(input: ApplyJobInput): JobResult {
 function nativeJob(input: JobInput, attempt: Attempt): Job {
   const { plan, settings } = input
   const bare = marked(untilVerdict(jobOf(input, { mode: 'native', parallelism: 0, initContainers: [] })), attempt)
-  return withMarks(bare, plan, settings.name)
+  return outOfTurn(withMarks(bare, plan, settings.name), input)
+}
+
+/**
+ * SUC looks for a node's name among the hostnames in `applying`: one that is called otherwise is out of turn to it, and it deletes the Job,
+ * also a running one. It does not look at a Job without the controller's label. (Drains look at the pod's.)
+ */
+function outOfTurn(job: Job, { node }: JobInput): Job {
+  if (jobHostname(node) === node.name) return job
+  const { [LABEL_CONTROLLER]: _hidden, ...labels } = job.metadata?.labels ?? {}
+  return { ...job, metadata: { ...job.metadata, labels } }
 }
 
 /** The Job is the evidence until the node is judged: it gets its TTL after the verdict (design §4.5). */

@@ -42,6 +42,8 @@ function inputOf(vector: JsonObject): JobInput {
   return { ...jobInput(plan, { name: metadata.name, labels: metadata.labels ?? {} }), settings }
 }
 
+const isElsewhere = ({ node }: JobInput): boolean => (node.labels['kubernetes.io/hostname'] ?? node.name) !== node.name
+
 const WINDOWS = { name: 'win-1', labels: { 'kubernetes.io/hostname': 'win-1', 'kubernetes.io/os': 'windows' } }
 
 describe('a native apply Job', () => {
@@ -56,7 +58,8 @@ describe('a native apply Job', () => {
     expect(native.metadata?.ownerReferences).toBeUndefined()
     const foreign = (key: string): boolean =>
       isMark(key) || key.startsWith('meta.helm.sh/') || key.startsWith('argocd.') || key === 'app.kubernetes.io/instance'
-    expect(without(native.metadata?.labels, isMark)).toEqual(without(sucs.job.metadata?.labels, foreign))
+    const hidden = (key: string): boolean => foreign(key) || (isElsewhere(input) && key === 'upgrade.cattle.io/controller')
+    expect(without(native.metadata?.labels, isMark)).toEqual(without(sucs.job.metadata?.labels, hidden))
     expect(without(native.metadata?.annotations, isMark)).toEqual(without(sucs.job.metadata?.annotations, foreign))
     expect(native.spec?.template.metadata?.labels).toEqual(without(sucs.job.spec?.template.metadata?.labels, foreign))
     expect(without(native.spec?.template.metadata?.annotations, isMark)).toEqual(
@@ -88,6 +91,16 @@ describe('a native apply Job', () => {
         'objectset.rio.cattle.io/owner-namespace': 'system-upgrade',
       })
     }
+  })
+
+  test('is hidden from SUC where the node is not called by its hostname, for SUC deletes Jobs of such nodes; drains still spare its pod', () => {
+    const named = (name: string) => nativeJob(jobInput(planWith(), { name, labels: { 'kubernetes.io/hostname': 'host-1' } }))
+    const label = 'upgrade.cattle.io/controller'
+    const labels = (job: Job) => [job.metadata?.labels?.[label], job.spec?.template.metadata?.labels?.[label]]
+    expect(labels(named('host-1'))).toEqual(['system-upgrade-controller', 'system-upgrade-controller'])
+    expect(labels(named('node-1'))).toEqual([undefined, 'system-upgrade-controller'])
+    // What Drover knows its Jobs by is there all the same.
+    expect(named('node-1').metadata?.labels).toMatchObject({ 'upgrade.cattle.io/node': 'node-1', 'upgrade.cattle.io/plan': 'server-plan' })
   })
 
   test('is shielded by an `applied` that SUC takes for JSON and cannot read', () => {
