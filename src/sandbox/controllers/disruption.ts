@@ -61,7 +61,10 @@ export function startDisruption(world: World): void {
         isTrue(pod.status?.conditions, 'Ready'),
     ).length
     const wanted = wants(budget, covered)
-    if (typeof wanted === 'string') return void (await failSafe(budget, wanted))
+    if (typeof wanted === 'string') {
+      await failSafe(budget, wanted)
+      return undefined
+    }
     const { expected, desired } = wanted
     const allowed = expected === 0 ? 0 : Math.max(0, healthy - desired)
     const status = {

@@ -19,7 +19,6 @@ import type { Core } from './server.ts'
 import { wrong } from './rules/causes.ts'
 import {
   ApiError,
-  badRequest,
   forbidden,
   invalid,
   methodNotAllowed,

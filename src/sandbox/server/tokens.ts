@@ -1,6 +1,6 @@
 import { formatTime } from '../../base/clock.ts'
 import type { Json, JsonObject } from '../../base/json.ts'
-import { arrayOf, at, objectOf } from './json.ts'
+import { arrayOf, asText, at, objectOf } from './json.ts'
 import { wrong } from './rules/causes.ts'
 import { forbidden, invalid } from './status.ts'
 import type { Store } from './store.ts'
@@ -33,7 +33,7 @@ const tokenPath = '/var/run/secrets/kubernetes.io/serviceaccount'
 export function withAccount(store: Store, pods: Resource, pod: JsonObject, suffix: () => string): JsonObject {
   const { name, namespace = '' } = objectOf(pod['metadata']) as { name: string; namespace?: string }
   const spec = objectOf(pod['spec'])
-  const accountName = String(spec['serviceAccountName'] ?? spec['serviceAccount'] ?? '') || 'default'
+  const accountName = asText(spec['serviceAccountName'] ?? spec['serviceAccount']) || 'default'
   const account = store.get('serviceaccounts', namespace, accountName)
   if (account === undefined)
     throw forbidden(pods, name, `error looking up service account ${namespace}/${accountName}: serviceaccount "${accountName}" not found`)

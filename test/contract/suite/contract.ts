@@ -43,8 +43,7 @@ export function contractOf(server: () => Server): Contract {
     test(
       name,
       async () => {
-        const { run } = server()
-        await run(inNamespace(createWorld(server(), namespace), body))
+        await server().run(inNamespace(createWorld(server(), namespace), body))
       },
       TEST_MS,
     )
@@ -60,13 +59,13 @@ export interface World {
   readonly namespace: string
   /** `pods`, `jobs`, … of the test's namespace. */
   readonly at: Readonly<Record<Place, string>>
-  as(user: string): Api
+  readonly as: (user: string) => Api
   /** A name for what has no namespace, of this test alone. */
-  unique(name: string): string
+  readonly unique: (name: string) => string
   /** Asks until the answer is neither undefined nor false. Throws after 90 s with what was wanted. */
-  until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T>
+  readonly until: <T>(what: string, ask: () => Promise<T | undefined | false>) => Promise<T>
   /** Opens a watch and collects what it says; the test's end closes it. */
-  watch(path: string, query?: Query, accept?: string): Promise<Watching>
+  readonly watch: (path: string, query?: Query, accept?: string) => Promise<Watching>
 }
 
 const places = {
@@ -97,19 +96,20 @@ export interface Watching {
 
 /** The API as one user. Every method answers; none throws for a status. */
 export interface Api {
-  send(request: Request): Promise<Response & { readonly body: Tree }>
-  get(path: string, query?: Query, accept?: string): Promise<Answer>
-  post(path: string, body: unknown, query?: Query): Promise<Answer>
-  put(path: string, body: unknown, query?: Query): Promise<Answer>
-  delete(path: string, body?: unknown, query?: Query): Promise<Answer>
-  merge(path: string, body: unknown, query?: Query): Promise<Answer>
-  strategic(path: string, body: unknown, query?: Query): Promise<Answer>
-  json(path: string, body: unknown, query?: Query): Promise<Answer>
-  apply(path: string, body: unknown, query?: Query): Promise<Answer>
+  readonly send: (request: Request) => Promise<Answer>
+  readonly get: (path: string, query?: Query, accept?: string) => Promise<Answer>
+  readonly post: Write
+  readonly put: Write
+  readonly delete: (path: string, body?: unknown, query?: Query) => Promise<Answer>
+  readonly merge: Write
+  readonly strategic: Write
+  readonly json: Write
+  readonly apply: Write
   /** The body of a 2xx answer; throws with any other. */
-  ok(answer: Promise<Answer>): Promise<Tree>
+  readonly ok: (answer: Promise<Answer>) => Promise<Tree>
 }
 
+type Write = (path: string, body: unknown, query?: Query) => Promise<Answer>
 export type Answer = Response & { readonly body: Tree }
 
 const patchTypes = {
@@ -264,7 +264,7 @@ export function conditionOf(object: Tree, type: string): string {
 }
 
 /** The object while it has the condition True, for `until`. */
-export async function withCondition(api: Api, path: string, type: string): Promise<Tree | undefined> {
+export async function withCondition(api: Api, path: string, type: string): Promise<Tree> {
   const { body } = await api.get(path)
   return conditionOf(body, type).startsWith('True') ? body : undefined
 }

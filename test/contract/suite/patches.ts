@@ -77,7 +77,7 @@ export function patches(test: Contract): void {
       await api.ok(api.post(at.configmaps, { metadata: { name: 'a', finalizers } }))
       const one = `${at.configmaps}/a`
       const more = await api.ok(api.strategic(one, { metadata: { finalizers: ['example.com/c'] } }))
-      expect([...more.metadata.finalizers].sort()).toEqual([...finalizers, 'example.com/c'])
+      expect((more.metadata.finalizers as string[]).toSorted()).toEqual([...finalizers, 'example.com/c'])
       const less = await api.ok(api.strategic(one, { metadata: { '$deleteFromPrimitiveList/finalizers': finalizers } }))
       expect(less.metadata.finalizers).toEqual(['example.com/c'])
       await api.ok(api.merge(one, { metadata: { finalizers: null } }))

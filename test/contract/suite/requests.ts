@@ -162,7 +162,16 @@ export function requests(test: Contract): void {
       expect(body).toMatchObject({ kind: 'APIResourceList', groupVersion: 'batch/v1' })
       const jobs = body.resources.find((each: { name: string }) => each.name === 'jobs')
       expect(jobs).toMatchObject({ kind: 'Job', namespaced: true, singularName: 'job' })
-      expect([...jobs.verbs].sort()).toEqual(['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'])
+      expect((jobs.verbs as string[]).toSorted()).toEqual([
+        'create',
+        'delete',
+        'deletecollection',
+        'get',
+        'list',
+        'patch',
+        'update',
+        'watch',
+      ])
       expect(body.resources.map((each: { name: string }) => each.name)).toContain('jobs/status')
       const core = (await api.get('/api/v1')).body.resources.map((each: { name: string }) => each.name)
       for (const name of [

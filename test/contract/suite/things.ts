@@ -9,7 +9,7 @@ export interface Things {
   readonly definition: string
   readonly group: string
   /** A thing with this spec. */
-  thing(spec: object, name?: string): object
+  readonly thing: (spec: object, name?: string) => object
 }
 
 /** A definition in a group of this test alone. `version` is merged into its one version. */

@@ -44,8 +44,18 @@ const builtInLists: Readonly<Record<string, ListType>> = {
 }
 
 const builtInMaps = new Set([
-  ...['labels', 'annotations', 'matchLabels', 'nodeSelector', 'data', 'binaryData', 'stringData'],
-  ...['limits', 'requests', 'capacity', 'allocatable', 'disruptedPods'],
+  'labels',
+  'annotations',
+  'matchLabels',
+  'nodeSelector',
+  'data',
+  'binaryData',
+  'stringData',
+  'limits',
+  'requests',
+  'capacity',
+  'allocatable',
+  'disruptedPods',
 ])
 
 const atomicStructs = new Set([

@@ -118,7 +118,7 @@ export function validateIdentity(wanted: JsonObject, old: ApiObject): readonly C
   if (deletionTimestamp !== undefined && deletionTimestamp !== null && deletionTimestamp !== old.metadata.deletionTimestamp)
     causes.push(...[1, 2].map(() => immutable('metadata.deletionTimestamp', deletionTimestamp)))
   if (old.metadata.deletionTimestamp === undefined) return causes
-  const added = arrayOf(finalizers).filter((each) => !(old.metadata.finalizers ?? []).includes(String(each)))
+  const added = arrayOf(finalizers).filter((each) => !(old.metadata.finalizers ?? []).includes(asText(each)))
   if (added.length > 0)
     causes.push({
       reason: 'FieldValueForbidden',

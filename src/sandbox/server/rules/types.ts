@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
-import { at, isArray, isObject, objectOf } from '../json.ts'
+import { asText, at, isArray, isObject, objectOf } from '../json.ts'
 import type { Resource } from '../types.ts'
 import { qualified } from '../types.ts'
 
@@ -16,7 +16,7 @@ const list: Check = (value) => isArray(value) && value.every(isObject)
 const texts: Check = (value) => isArray(value) && value.every(text)
 const textMap: Check = (value) => isObject(value) && Object.values(value).every((each) => each === null || each === undefined || text(each))
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
-const bytes: Check = (value) => textMap(value) && Object.values(objectOf(value)).every((each) => base64.test(String(each ?? '')))
+const bytes: Check = (value) => textMap(value) && Object.values(objectOf(value)).every((each) => base64.test(asText(each)))
 const microTime: Check = (value) => typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/.test(value)
 
 type Fields = Readonly<Record<string, Check>>
@@ -87,8 +87,20 @@ const outermost: Readonly<Record<string, readonly string[]>> = {
   secrets: ['data', 'stringData', 'immutable', 'type'],
   serviceaccounts: ['secrets', 'imagePullSecrets', 'automountServiceAccountToken'],
   events: [
-    ...['involvedObject', 'reason', 'message', 'source', 'firstTimestamp', 'lastTimestamp', 'count', 'type'],
-    ...['eventTime', 'series', 'action', 'related', 'reportingComponent', 'reportingInstance'],
+    'involvedObject',
+    'reason',
+    'message',
+    'source',
+    'firstTimestamp',
+    'lastTimestamp',
+    'count',
+    'type',
+    'eventTime',
+    'series',
+    'action',
+    'related',
+    'reportingComponent',
+    'reportingInstance',
   ],
   'roles.rbac.authorization.k8s.io': ['rules'],
   'clusterroles.rbac.authorization.k8s.io': ['rules', 'aggregationRule'],
@@ -96,8 +108,13 @@ const outermost: Readonly<Record<string, readonly string[]>> = {
   'clusterrolebindings.rbac.authorization.k8s.io': ['subjects', 'roleRef'],
   'priorityclasses.scheduling.k8s.io': ['value', 'globalDefault', 'description', 'preemptionPolicy'],
   'storageclasses.storage.k8s.io': [
-    ...['provisioner', 'parameters', 'reclaimPolicy', 'mountOptions'],
-    ...['allowVolumeExpansion', 'volumeBindingMode', 'allowedTopologies'],
+    'provisioner',
+    'parameters',
+    'reclaimPolicy',
+    'mountOptions',
+    'allowVolumeExpansion',
+    'volumeBindingMode',
+    'allowedTopologies',
   ],
 }
 const usual = ['spec', 'status']

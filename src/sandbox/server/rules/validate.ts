@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../base/json.ts'
-import { arrayOf, asText, at, equal, isObject, objectOf } from '../json.ts'
+import { arrayOf, asText, at, equal, objectOf } from '../json.ts'
 import { forbiddenField } from '../query.ts'
 import { validateSchema } from '../schema.ts'
 import type { Cause } from '../status.ts'
