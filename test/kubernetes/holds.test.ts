@@ -140,8 +140,10 @@ scenario(
 )
 
 scenario('two-budgets', 'a pod under two budgets, which the API server refuses to evict at all: both are named', async (s) => {
-  await s.workload(deployment(s.id, 1), budget('web', { maxUnavailable: 1 }, 'first'), budget('web', { maxUnavailable: 1 }, 'second'))
-  await s.until('the workload runs', async () => (await s.pods()).some(({ status }) => status?.phase === 'Running'))
+  await s.workload(deployment(s.id, 1))
+  await s.until('the workload is ready', async () => (await s.pods()).some(isAvailable))
+  // Not before: of several budgets over a pod, Kubernetes' controller follows the pod's changes for one only.
+  await s.workload(budget('web', { maxUnavailable: 1 }, 'first'), budget('web', { maxUnavailable: 1 }, 'second'))
   await s.apply({ drain: { force: true } })
   await s.until('told', async () => {
     const [node = ''] = await s.applying()
