@@ -1,7 +1,10 @@
 /** The API server goes away in the middle of a rollout: asked to end, and killed. */
-import { afterEach, describe, expect, test } from '@jest/globals'
+import { afterEach, describe, expect } from '@jest/globals'
 import { agentPlan, type Cluster, NAMESPACE, startCluster } from './cluster.ts'
 import { endsWell } from './ending.ts'
+import { testNeeding } from './needs.ts'
+
+const test = testNeeding('api-server', 'audit-log')
 
 const AGENTS = 40
 const CONCURRENCY = 5

@@ -163,7 +163,9 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       `--advertise-address=${address}`,
       `--cert-dir=${at('certificates')}`,
       `--token-auth-file=${at('tokens.csv')}`,
-      ...(nodes.size === 0 ? ['--authorization-mode=RBAC'] : ['--authorization-mode=Node,RBAC', '--enable-admission-plugins=NodeRestriction']),
+      ...(nodes.size === 0
+        ? ['--authorization-mode=RBAC']
+        : ['--authorization-mode=Node,RBAC', '--enable-admission-plugins=NodeRestriction']),
       '--allow-privileged=true',
       '--service-cluster-ip-range=10.43.0.0/24',
       '--service-account-issuer=https://kubernetes.default.svc',

@@ -1,8 +1,11 @@
 /** Two replicas, and a network that cuts off the one that leads: it drops, delays and resets. */
-import { afterEach, describe, expect, test } from '@jest/globals'
+import { afterEach, describe, expect } from '@jest/globals'
 import { agentPlan, type Cluster, type Controller, startCluster } from './cluster.ts'
 import { endsWell } from './ending.ts'
+import { testNeeding } from './needs.ts'
 import { type Asked, type Fate, type Proxy, startProxy } from './proxy.ts'
+
+const test = testNeeding('audit-log')
 
 const AGENTS = 60
 const CONCURRENCY = 6

@@ -1,8 +1,11 @@
 /** The controller is killed between a write and its answer, again and again, at every kind of write. */
-import { afterEach, describe, expect, test } from '@jest/globals'
+import { afterEach, describe, expect } from '@jest/globals'
 import { agentPlan, type Cluster, type Controller, NAMESPACE, startCluster } from './cluster.ts'
 import { endsWell } from './ending.ts'
+import { testNeeding } from './needs.ts'
 import { type Asked, isWrite, type Proxy, startProxy } from './proxy.ts'
+
+const test = testNeeding('audit-log')
 
 const AGENTS = 100
 const CONCURRENCY = 10
