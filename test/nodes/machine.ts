@@ -1,7 +1,7 @@
 /** A machine of a test: a folder, namespaces of its own, and in them rke2, kept alive by a supervisor. */
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, cpSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root as project } from '../kubernetes/root.ts'
@@ -52,9 +52,9 @@ const FOLDERS = [
   'etc/cni/net.d',
 ]
 
-/** Once a world: the switch that all machines hang on. */
+/** Once for all test files: the switch that all machines hang on. */
 export function createBridge(): void {
-  if (existsSync('/sys/class/net/br0')) return
+  if (spawnSync('ip', ['link', 'show', 'br0'], { stdio: 'ignore' }).status === 0) return
   for (const command of ['link set lo up', 'link add br0 type bridge', `addr add ${BRIDGE_ADDRESS}/16 dev br0`, 'link set br0 up']) {
     execFileSync('ip', command.split(' '))
   }

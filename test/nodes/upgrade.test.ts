@@ -16,7 +16,7 @@ let world: World
 beforeAll(async () => {
   world = await startWorld()
 }, LIMIT_MS)
-afterEach(() => world.clear(), LIMIT_MS)
+afterEach(() => world?.clear(), LIMIT_MS)
 afterAll(() => world?.stop(), LIMIT_MS)
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
