@@ -41,7 +41,7 @@ const schema = z.object({
   startedAt: z.string(),
   updatedAt: z.string(),
   /** Attempts that did not succeed here, by the release's sum. */
-  tried: z.array(z.object({ sha256: z.string(), key: z.string(), count: z.number(), reason: z.string() })),
+  tried: z.array(z.object({ sha256: z.string(), key: z.string(), count: z.number(), reason: z.string(), why: z.string() })),
 })
 
 export type Journal = Readonly<z.infer<typeof schema>>
@@ -62,8 +62,8 @@ export function writeJournal(machine: MachineFiles, journal: Journal): void {
   writeWhole(machine, JOURNAL, `${JSON.stringify(journal, null, 2)}\n`)
 }
 
-export function withTried(journal: Journal, reason: string): Journal {
-  const entry = { sha256: journal.to.sha256, ...journal.attempt, reason }
+export function withTried(journal: Journal, reason: string, why: string): Journal {
+  const entry = { sha256: journal.to.sha256, ...journal.attempt, reason, why: why.slice(0, 500) }
   return { ...journal, tried: [...journal.tried, entry].slice(-MAX_TRIED) }
 }
 

@@ -14,14 +14,17 @@ import { restartService } from './restart.ts'
 import { runsFile } from './running.ts'
 import { serviceLog } from './service-log.ts'
 
+/** The moment in which somebody stops the pod is the one in which the kubelet comes back: there is time to finish. */
+const UNSTOPPABLE = new AbortController().signal
+
 /** @throws Refusal `RolledBack`, `RollbackFailed` */
 export async function rollBack(host: Host, run: Run, journal: Journal, log: string): Promise<never> {
   const { machine, clock } = host
-  const { options, say, signal } = run
+  const { options, say } = run
   const { binary, from, why = '' } = journal
   writeJournal(machine, { ...journal, updatedAt: formatTime(clock.wall()) })
   const end = (reason: 'RolledBack' | 'RollbackFailed', message: string, text: string): never => {
-    writeJournal(machine, { ...withTried(journal, reason), phase: 'failed', updatedAt: formatTime(clock.wall()) })
+    writeJournal(machine, { ...withTried(journal, reason, why), phase: 'failed', updatedAt: formatTime(clock.wall()) })
     throw new Refusal(reason, message, text)
   }
   try {
@@ -34,10 +37,10 @@ export async function rollBack(host: Host, run: Run, journal: Journal, log: stri
   let before: string | undefined
   if (service === undefined || !(await runsFile(host, service))) {
     before = service === undefined ? undefined : identityOf(service.main)
-    await restartService(host, journal, signal)
+    await restartService(host, journal, UNSTOPPABLE)
   }
   const { stableMs, rollbackTimeoutMs: timeoutMs, maxCrashes, downMs } = options
-  const proof = await prove(host, { binary, before, stableMs, timeoutMs, maxCrashes, downMs }, say, signal)
+  const proof = await prove(host, { binary, before, stableMs, timeoutMs, maxCrashes, downMs }, say, UNSTOPPABLE)
   if (proof.ok) return end('RolledBack', `${why}; rolled back to ${from.version}, which runs`, log)
   const now = await serviceLog(host, journal.unit, journal.distribution)
   return end('RollbackFailed', `${why}; ${from.version} was put back, but ${proof.missing}`, now === '' ? log : now)

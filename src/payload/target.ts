@@ -46,6 +46,6 @@ export function refuseTried(
   if (tried === undefined) return
   throw new Refusal(
     'AlreadyTried',
-    `this release was tried on this machine and ended with ${tried.reason}; set drover.io/retry on the Plan to try it again, or use --force`,
+    `this release was tried on this machine and ended with ${tried.reason} (${tried.why}); set drover.io/retry on the Plan to try it again, or use --force`,
   )
 }

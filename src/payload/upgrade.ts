@@ -10,7 +10,7 @@ import type { Host } from './host.ts'
 import { placedPaths, placeImages, removeSuperseded } from './images.ts'
 import { type Journal, lockMachine, readJournal, withTried, writeJournal } from './journal.ts'
 import type { Run, Success } from './options.ts'
-import { readAttempt } from './pod-info.ts'
+import { type PodAttempt, readAttempt } from './pod-info.ts'
 import { identityOf } from './processes.ts'
 import { type Proof, prove } from './prove.ts'
 import { Refusal } from './refusal.ts'
@@ -38,13 +38,10 @@ export async function upgrade(host: Host, run: Run): Promise<Success> {
 
 async function upgradeLocked(host: Host, run: Run): Promise<Success> {
   const { options, say } = run
-  const journal = readJournal(host.machine)
-  if (journal?.phase === 'roll-back') {
-    say(`an earlier attempt broke off while it rolled back: ${journal.why ?? ''}`)
-    return await rollBack(host, run, journal, '')
-  }
-  const release = await readRelease(host, options.folder)
   const attempt = readAttempt(host.image, options.podInfo)
+  await finishRollBack(host, run, attempt)
+  const journal = readJournal(host.machine)
+  const release = await readRelease(host, options.folder)
   if (!options.force) refuseTried(journal, release, attempt)
   const underWay = journal !== undefined && journal.to.sha256 === release.sha256 && ['replace', 'restart'].includes(journal.phase)
   const target = await findTarget(host, run, underWay ? journal : undefined)
@@ -68,6 +65,20 @@ async function upgradeLocked(host: Host, run: Run): Promise<Success> {
   }
   if (plan.inPlace && !plan.stale && !underWay) return await confirm(host, run, next)
   return await work(host, run, release, target, plan, next)
+}
+
+/** An attempt that broke off while it rolled back is brought to its end first: as this pod's own, or before the one that this pod is for. */
+async function finishRollBack(host: Host, run: Run, attempt: PodAttempt): Promise<void> {
+  const journal = readJournal(host.machine)
+  if (journal?.phase !== 'roll-back') return
+  run.say(`an earlier attempt broke off while it rolled back: ${journal.why ?? ''}`)
+  try {
+    await rollBack(host, run, journal, '')
+  } catch (error) {
+    const own = journal.attempt.key === attempt.key && journal.attempt.count >= attempt.count
+    if (own || !(error instanceof Refusal)) throw error
+    run.say(error.message)
+  }
 }
 
 function described({ distribution, role, supervisor, unit, binary, dataDir, externalDatastore }: Target) {
@@ -143,7 +154,6 @@ async function work(host: Host, run: Run, release: Release, target: Target, plan
       at: journal.updatedAt,
       planHash: journal.planHash,
     })
-    note('restart')
   }
   const before = plan.stale && target.service !== undefined ? identityOf(target.service.main) : undefined
   if (plan.stale || target.service === undefined) {
@@ -183,7 +193,7 @@ async function failed(host: Host, run: Run, journal: Journal, missing: string, g
   const why = `${journal.to.version} did not come up: ${missing}`
   run.say(why)
   const end = (reason: 'NotProven' | 'DatastoreTouched', message: string, log = last): never => {
-    writeJournal(machine, { ...withTried(journal, reason), phase: 'failed', why, updatedAt: formatTime(host.clock.wall()) })
+    writeJournal(machine, { ...withTried(journal, reason, why), phase: 'failed', why, updatedAt: formatTime(host.clock.wall()) })
     throw new Refusal(reason, message, log)
   }
   if (journal.from.sha256 === '') return end('NotProven', `${why}; nothing is known of what was there before, so it was not rolled back`)

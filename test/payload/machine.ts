@@ -388,7 +388,8 @@ export function createMachine() {
       later(500, () => {
         for (const path of ['/var/lib/rancher/k3s/server/db/state.db', '/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml']) {
           const touched = inodeAt(path)
-          if (touched !== undefined) Object.assign(touched, { data: `${touched.data}# ${about.version}\n`, modifiedAt: wall() })
+          if (touched !== undefined)
+            Object.assign(touched, { data: `${touched.data.split('#')[0]}# ${about.version}\n`, modifiedAt: wall() })
         }
       })
     }

@@ -492,6 +492,59 @@ test('stopped from outside while it proves: the next try proves it and is done',
   expect(machine.service?.starts).toBe(2)
 })
 
+describe('an attempt that broke off while it rolled back', () => {
+  async function brokenOff(): Promise<Machine> {
+    const machine = rke2Machine()
+    podInfo(machine, 'uid-1', 1, '')
+    carry(machine, { version: NEW, behaviour: 'crash' })
+    await run(machine)
+    const { steps } = machine.state
+    const again = rke2Machine()
+    podInfo(again, 'uid-1', 1, '')
+    carry(again, { version: NEW, behaviour: 'crash' })
+    again.state.faultAt = steps.lastIndexOf('systemctl restart') + 1
+    await run(again).catch(() => {})
+    again.revive()
+    expect(journal(again)).toMatchObject({ phase: 'roll-back' })
+    return again
+  }
+
+  test('is brought to its end by its next pod', async () => {
+    const machine = await brokenOff()
+    const { result } = await run(machine)
+    expect(result).toMatchObject({ result: 'RolledBack', message: expect.stringContaining(`${NEW} did not come up`) })
+    expect((await run(machine)).result).toMatchObject({
+      result: 'AlreadyTried',
+      message: expect.stringContaining(`RolledBack (${NEW} did not come up`),
+    })
+  })
+
+  test('is brought to its end before the next attempt begins, whatever the image is like', async () => {
+    const machine = await brokenOff()
+    podInfo(machine, 'uid-1', 1, 'again')
+    const next = carry(machine, { version: 'v1.33.6+rke2r1' })
+    expect((await run(machine)).result).toMatchObject({ result: 'Upgraded', from: OLD })
+    expect(running(machine)).toBe(next)
+
+    const broken = await brokenOff()
+    podInfo(broken, 'uid-1', 1, 'again')
+    broken.carried('/opt/rke2', 'nothing')
+    expect((await run(broken)).result.result).toBe('BadPayload')
+    expect(running(broken)).toBe(program({ version: OLD }))
+  })
+})
+
+test('stopped from outside while it rolls back: it finishes', async () => {
+  const machine = rke2Machine()
+  carry(machine, { version: NEW, behaviour: 'crash' })
+  const stop = new AbortController()
+  machine.state.onTime = () => {
+    if (machine.state.steps.includes('link /usr/local/bin/.rke2.drover-back')) stop.abort()
+  }
+  expect((await run(machine, 'upgrade', {}, stop.signal)).result.result).toBe('RolledBack')
+  expect(stop.signal.aborted).toBe(true)
+})
+
 test('HOME is given to a unit that lacks it, before the restart', async () => {
   const machine = rke2Machine()
   const proc = machine.procs.get(machine.service?.pid ?? 0)
