@@ -8,7 +8,9 @@ import { parsePayloadResult } from '../api/payload-result.ts'
 import { parseRecord } from '../api/record.ts'
 import type { PlanCondition } from '../api/plan.ts'
 import type { JsonObject } from '../base/json.ts'
+import { imageBasename } from '../kube/objects/image.ts'
 import { caretakerOf, hostnameOf, isWindows, nodeReady, nodeRoles } from '../kube/objects/node.ts'
+import { OWN_IMAGES } from '../rollout/plan-state.ts'
 import type { JobView, NodeView, PlanView, PodView } from '../rollout/world.ts'
 
 const milliseconds = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
@@ -122,6 +124,7 @@ export function podView(raw: JsonObject): PodView | undefined {
         : unscheduled === undefined
           ? undefined
           : { reason: unscheduled.reason ?? 'Unscheduled', message: unscheduled.message ?? '' },
+    ownImage: (spec?.containers ?? []).some(({ image }) => OWN_IMAGES.includes(imageBasename(image ?? ''))),
     said: containers.map(({ state }) => parsePayloadResult(state?.terminated?.message ?? '')).findLast((said) => said !== undefined),
   }
 }

@@ -184,6 +184,8 @@ function unproven(started: Started, pass: Pass, key: string): void {
     work.kubernetes &&
     node.ready === 'Unknown' &&
     ran &&
+    // Drover's own payload is at work on the silent node, perhaps rolling back; stopped, it could not say why.
+    !pods.some(({ ownImage }) => ownImage === true) &&
     job !== undefined &&
     !job.suspend &&
     !job.complete &&

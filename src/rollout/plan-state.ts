@@ -46,7 +46,9 @@ export interface PlanState {
 
 export type AnyPlan = Extract<PlanView, { plan: Plan }>
 
-const KNOWN_IMAGES = new Set(['rke2-upgrade', 'k3s-upgrade', 'drover-rke2-upgrade', 'drover-k3s-upgrade'])
+/** Names of the images with Drover's own payload (docs/payload.md). */
+export const OWN_IMAGES: readonly string[] = ['drover-rke2-upgrade', 'drover-k3s-upgrade']
+const KNOWN_IMAGES = new Set(['rke2-upgrade', 'k3s-upgrade', ...OWN_IMAGES])
 
 export function isKnownImage(image: string): boolean {
   return KNOWN_IMAGES.has(imageBasename(image))

@@ -95,6 +95,8 @@ export interface PodView {
   readonly waiting: { readonly reason: string; readonly message: string } | undefined
   /** What the payload left when its container ended; undefined for other images, and while it runs. */
   readonly said?: PayloadResult | undefined
+  /** Runs one of Drover's own upgrade images, which roll back by themselves and refuse what failed on the machine before. */
+  readonly ownImage?: boolean
 }
 
 /** A Plan as read; one that does not decode stops only itself. */

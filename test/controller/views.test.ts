@@ -90,6 +90,16 @@ describe('Jobs and pods', () => {
     ).toBe(true)
   })
 
+  test("Drover's own images are known by their name", () => {
+    const of = (image: string) =>
+      podView({ metadata: { name: 'p', uid: 'u', namespace: 'n' }, spec: { containers: [{ image }] }, status: {} } as never)?.ownImage
+    expect([
+      of('registry.example.com/drover-rke2-upgrade:v1.33.5-rke2r1'),
+      of('rancher/rke2-upgrade:v1'),
+      of('drover-k3s-upgrade'),
+    ]).toEqual([true, false, true])
+  })
+
   test("the payload's last word is read from the termination message, another program's is not", () => {
     const ended = (message: string) =>
       pod({ phase: 'Failed', containerStatuses: [{ imageID: 'sha256:1', state: { terminated: { exitCode: 20, message } } }] })?.said

@@ -292,6 +292,16 @@ describe('the node is the witness', () => {
     expect([stop?.unshield, others]).toEqual([undefined, []])
   })
 
+  test("a silent node on which Drover's own payload works is left to it, until the deadline", () => {
+    const pod = aPulled('apply', 'a', { jobUID: 'uid-job', phase: 'Running', labels: {}, ranContainer: true, ownImage: true })
+    const silent = { ...started({ ready: 'Unknown' }, {}), pods: [pod] }
+    expect(actions(decide(silent), 'suspendJob')).toEqual([])
+    const long = { wall: 0, mono: NOW.mono - 16 * 60_000 }
+    const later = decide({ ...silent, since: new Map([...silent.since, ['started uid-a uid-job unproven silent', long]]) })
+    expect(actions(later, 'suspendJob').length).toBe(1)
+    expect(actions(later, 'patchNode')[0]?.record.past?.[PLAN]?.reason).toBe('NodeLost')
+  })
+
   test('silent beyond the timeout: NodeLost, and it stays in applying', () => {
     const key = 'started uid-a uid-job unproven'
     const world = started({ ready: 'Unknown' }, { suspend: true, suspended: true, failedPods: 1 })
