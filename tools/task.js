@@ -166,7 +166,7 @@ async function testKubectl(args) {
 async function testKubernetes(args) {
   // The programs are Kubernetes' own Go modules; built once, they are found again by every later run.
   const built = await start(program('test/kubernetes/build.ts', 'kube'), [])
-  if (built !== 0) return built
+  if (built !== 0 || args[0] === '--build') return built
   if (args[0]?.startsWith('--nodes')) {
     await build(PRODUCT)
     return start(program('test/kubernetes/crowd.ts', 'crowd'), args)
