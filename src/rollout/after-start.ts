@@ -68,7 +68,7 @@ function changedVersion(work: Work): boolean {
 
 function verify(started: Started, pass: Pass, key: string, watchedSince: number): void {
   const { node, work, job, pods } = started
-  const { settings, now } = pass.world
+  const { now } = pass.world
   const unfinished = job !== undefined && !job.complete && job.failed === undefined
   const running = pods.filter((pod) => pod.phase === 'Pending' || pod.phase === 'Running')
   if (node.ready !== 'True') {
@@ -244,7 +244,7 @@ function jobGone(started: Started, pass: Pass, key: string): void {
  */
 function givenUp(started: Started, pass: Pass, key: string): boolean {
   const { node, work, job, pods } = started
-  const { settings, now } = pass.world
+  const { now } = pass.world
   const { timeoutMs: timeout, minReadyMs } = pass.rules(work.plan)
   const ran = pods.some((pod) => pod.ranContainer) || (job !== undefined && (job.failedPods > 0 || job.active > 0))
   const atTarget = work.kubernetes && compareToTarget(node.kubeletVersion, work.target) === 0

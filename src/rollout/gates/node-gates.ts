@@ -1,6 +1,5 @@
 /** Gates of one node under one Plan: asked for each candidate, and again before the point of no return. */
 import { type Hold, hold } from '../../api/reasons.ts'
-import { parseIntOrPercent, scaleIntOrPercent } from '../../kube/objects/int-or-percent.ts'
 import { untoleratedTaints } from '../../kube/objects/taints.ts'
 import type { PlanState } from '../plan-state.ts'
 import { inWave } from '../policy/waves.ts'
