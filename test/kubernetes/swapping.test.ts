@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect } from '@jest/globals'
 import { agentPlan, type Cluster, NEW, startCluster } from './cluster.ts'
 import { testNeeding } from './needs.ts'
-import { clusterOfSUC, holdUpgrades, type Moment, recorded } from './recorded.ts'
+import { clusterOfSUC, holdUpgrades } from './suc-cluster.ts'
+import { type Moment, recorded } from './swapping/recorded.ts'
 
 const test = testNeeding('audit-log', 'all-nodes')
 

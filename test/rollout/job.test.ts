@@ -1,12 +1,14 @@
+import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from '@jest/globals'
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import { parseSettings } from '../../src/controller/settings.ts'
-import type { JsonObject } from '../../src/base/json.ts'
+import type { Json, JsonObject } from '../../src/base/json.ts'
 import { attemptMark, parseAttemptMark } from '../../src/rollout/attempt.ts'
 import type { JobInput } from '../../src/rollout/job-input.ts'
 import { applyJob, applyJobName } from '../../src/rollout/job.ts'
 import { SHIELD } from '../../src/rollout/objectset.ts'
 import { sucJob } from '../../src/rollout/suc-job.ts'
+import { recorded } from '../kubernetes/swapping/recorded.ts'
 import { decode, golden, jobInput, planWith } from './sample.ts'
 
 const ATTEMPT = { planUID: 'plan-uid', attempt: 2, retry: 'a/b' }
@@ -156,6 +158,26 @@ describe('a native apply Job', () => {
 })
 
 describe('a strict apply Job', () => {
+  test.each(['rollout', 'complete', 'failed', 'paused'] as const)('is the one that the real SUC sent, down to its marks: %s', (moment) => {
+    const { plan, jobs } = recorded(moment)
+    expect(jobs.length).toBeGreaterThan(0)
+    for (const { metadata } of jobs) {
+      // SUC keeps what it sent, without kind and with values cut at 64 characters.
+      const text = gunzipSync(Buffer.from(metadata?.annotations?.['objectset.rio.cattle.io/applied'] ?? '', 'base64')).toString()
+      const theirs = JSON.parse(text) as Job
+      const uid = theirs.metadata?.ownerReferences?.[0]?.uid ?? ''
+      const name = metadata?.labels?.['upgrade.cattle.io/node'] ?? ''
+      const input = jobInput(decode({ ...plan, metadata: { ...plan.metadata, uid } } as unknown as Json), {
+        name,
+        labels: { 'kubernetes.io/hostname': name },
+      })
+      const backoffLimit = theirs.spec?.backoffLimit ?? 0
+      const settings = { ...input.settings, job: { ...input.settings.job, backoffLimit } }
+      const { apiVersion: _api, kind: _kind, ...ours } = strictJob({ ...input, settings })
+      expect({ ...ours, spec: { ...ours.spec, parallelism: theirs.spec?.parallelism } }).toEqual(theirs)
+    }
+  })
+
   test('belongs to the Plan', () => {
     expect(strictJob(jobInput(planWith())).metadata?.ownerReferences).toEqual([
       {

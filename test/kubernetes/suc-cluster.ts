@@ -1,32 +1,10 @@
 /** A cluster as SUC left it: the objects of `swapping/`, which the real one wrote, installed on a real API server. */
-import { readFileSync } from 'node:fs'
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import type { Json, JsonObject } from '../../src/base/json.ts'
 import type { Program } from '../../src/sandbox/programs/program.ts'
 import { upgradeProgram } from '../../src/sandbox/programs/upgrade.ts'
 import { type Cluster, type ClusterOptions, JOBS, NAMESPACE, NEW, OLD, type Plan, PLANS, startCluster } from './cluster.ts'
-
-export type Moment = 'rollout' | 'wedged' | 'complete' | 'failed' | 'paused'
-
-export interface Recorded {
-  readonly plan: Plan & { readonly spec: { readonly version: string } }
-  readonly jobs: readonly Job[]
-  readonly nodes: readonly {
-    readonly name: string
-    readonly version: string
-    readonly labels: Readonly<Record<string, string>>
-    readonly unschedulable: boolean
-  }[]
-}
-
-export function recorded(moment: Moment): Recorded {
-  const text = readFileSync(new URL(`./swapping/${moment}.json`, import.meta.url), 'utf8')
-  const found = JSON.parse(text) as Recorded
-  const versions = new Set(found.nodes.map(({ version }) => version))
-  if (found.plan.spec.version !== NEW || [...versions].some((version) => version !== NEW && version !== OLD))
-    throw new Error(`swapping/${moment}.json was recorded with other versions than ${OLD} and ${NEW}`)
-  return found
-}
+import { type Moment, recorded } from './swapping/recorded.ts'
 
 /** What SUC's manifests let its Jobs do, so that their `kubectl cordon` succeeds. */
 const DRAINER = [
@@ -48,6 +26,8 @@ const DRAINER = [
 /** Starts a cluster whose agents are as they were, with SUC's own CRD, and brings the Plan and its Jobs. A Job that ran runs again. */
 export async function clusterOfSUC(moment: Moment, options: ClusterOptions = {}): Promise<Cluster> {
   const { plan, jobs, nodes } = recorded(moment)
+  if (plan.spec.version !== NEW || nodes.some(({ version }) => version !== NEW && version !== OLD))
+    throw new Error(`swapping/${moment}.json was recorded with other versions than ${OLD} and ${NEW}`)
   const machine: ClusterOptions['machine'] = (spec) => ({
     ...spec,
     version: nodes.find(({ name }) => name === spec.name)?.version ?? spec.version,
@@ -71,7 +51,9 @@ export async function clusterOfSUC(moment: Moment, options: ClusterOptions = {})
   }
 }
 
-/** A finished Job is brought with its status; it must not run for that. */
+const TIME = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/g
+
+/** A finished Job is brought with its status, as of now: its TTL would be long over. It must not run for that. */
 async function bring({ api }: Cluster, { status, ...job }: Job, planUID: string): Promise<void> {
   const finished = status?.conditions?.some(({ type, status }) => type === 'Complete' && status === 'True') === true
   const ownerReferences = job.metadata?.ownerReferences?.map((owner) => ({ ...owner, uid: planUID }))
@@ -79,7 +61,8 @@ async function bring({ api }: Cluster, { status, ...job }: Job, planUID: string)
   await api.create(JOBS, { ...job, metadata, spec: { ...job.spec, suspend: finished } })
   if (!finished) return
   const path = `${JOBS}/${job.metadata?.name}`
-  await api.mergePatch(`${path}/status`, { status: status as unknown as Json })
+  const now = `${new Date().toISOString().slice(0, 19)}Z`
+  await api.mergePatch(`${path}/status`, { status: JSON.parse(JSON.stringify(status).replaceAll(TIME, now)) as Json })
   await api.mergePatch(path, { spec: { suspend: false } })
 }
 
