@@ -1,7 +1,7 @@
 /** A machine of a test: a folder, namespaces of its own, and in them rke2, kept alive by a supervisor. */
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, cpSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root as project } from '../kubernetes/root.ts'
@@ -37,6 +37,7 @@ export interface Machine extends MachineSpec {
   stop(): Promise<void>
 }
 
+const REMOVE = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 } as const
 const BINARY = '/usr/local/bin/rke2'
 const FOLDERS = [
   'dev',
@@ -66,6 +67,8 @@ export async function startMachine(paths: Layout, spec: MachineSpec, number: num
   const root = join(folder, 'root')
   const path = (inside: string): string => join(root, inside)
   const address = BRIDGE_ADDRESS.replace(/\d+\.\d+$/, `1.${number}`)
+  // Of a machine of that name in an earlier test file.
+  rmSync(folder, REMOVE)
   furnish(paths, spec, root, address, kubeconfig)
   const cgroup = `${process.env[CGROUP_VARIABLE] ?? ''}/${spec.name}`
   const output = openSync(join(folder, 'boot.log'), 'a')
@@ -104,6 +107,8 @@ export async function startMachine(paths: Layout, spec: MachineSpec, number: num
       const gone = new Promise((resolve) => child.once('exit', resolve))
       child.kill('SIGKILL')
       await gone
+      // Half a gigabyte. Its last processes may still be about to end.
+      if (process.env['KEEP'] === undefined) rmSync(folder, REMOVE)
     },
   }
 }

@@ -8,7 +8,7 @@ import { isReady, startWorld, type World } from './world.ts'
 const LIMIT_MS = 420_000
 const AGENT = { role: 'agent', release: OLD, images: ['payload'] } as const
 /** Quicker than its defaults, for tests. */
-const ARGS = ['upgrade', '--stable=2s', '--max-crashes=3']
+const ARGS = ['upgrade', '--stable=2s', '--down=6s']
 let world: World
 
 beforeAll(async () => {
