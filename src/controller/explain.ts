@@ -26,7 +26,7 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
     while (!caches.synced()) {
       if (process.clock.mono() > deadline)
         throw new Error(
-          'the cluster could not be read within 30 s; is the API server reachable, and are Plans, Nodes, Jobs and Pods readable for you?',
+          'the cluster could not be read within 30 s; is the API server reachable, and are Plans, RolloutPolicies, Nodes, Jobs and Pods readable for you??',
         )
       await process.clock.sleep(POLL_MS)
     }
