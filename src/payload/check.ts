@@ -11,6 +11,7 @@ import type { Release } from './release.ts'
 /** Left free besides what is written, for the machine to go on living. */
 const RESERVE = 32 * 1024 * 1024
 const RPM_MS = 30_000
+const SYSTEMCTL_MS = 30_000
 const MIB = 1024 * 1024
 
 export interface CheckOptions {
@@ -37,6 +38,7 @@ export async function checkTarget(host: Host, service: Service, release: Release
   if (supervisor === 'none') {
     throw new Refusal('NotSupervised', `process ${main.pid} belongs to no systemd service, so nothing would start it again`)
   }
+  if (supervisor === 'systemd' && service.unit !== undefined) await checkUnit(host, service.unit.name)
   await checkPackage(host, binary, service, to, options)
   const folder = posix.dirname(binary)
   checkFolder(host, folder, release.size)
@@ -47,6 +49,17 @@ export async function checkTarget(host: Host, service: Service, release: Release
     host,
     existing,
     release.images.reduce((sum, { size }) => sum + size, 0),
+  )
+}
+
+/** systemd can be talked to, and would start the service again. */
+async function checkUnit(host: Host, unit: string): Promise<void> {
+  const { code, stdout, stderr } = await host.runOnMachine(['systemctl', 'show', '--property=LoadState', '--value', unit], SYSTEMCTL_MS)
+  if (code === 0 && stdout.trim() === 'loaded') return
+  const said = code === 0 ? stdout.trim() : stderr.trim().slice(-200)
+  throw new Refusal(
+    'NotSupervised',
+    `systemd would not restart ${unit}: ${said === '' ? `systemctl ended with ${code ?? 'nothing'}` : said}`,
   )
 }
 

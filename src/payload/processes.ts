@@ -90,7 +90,9 @@ export function environmentOf(machine: MachineFiles, pid: number): Readonly<Reco
 export function unitOf(machine: MachineFiles, pid: number): string | undefined {
   const lines = (machine.text(`/proc/${pid}/cgroup`) ?? '').split('\n')
   const group = lines.find((line) => line.startsWith('0::/') && line !== '0::/') ?? lines.find((line) => line.includes(':name=systemd:'))
-  return group?.split('/').findLast((part) => part.endsWith('.service'))
+  // Of a session the service is the session's keeper, not what runs in it.
+  if (group === undefined || group.includes('/user.slice/')) return undefined
+  return group.split('/').findLast((part) => part.endsWith('.service'))
 }
 
 /** Milliseconds since the epoch at which the process started; undefined when the machine does not say. */

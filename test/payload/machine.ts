@@ -480,6 +480,7 @@ export function createMachine() {
         })
         return { code: 0, stdout: '', stderr: '' }
       }
+      if (text === `systemctl show --property=LoadState --value ${service?.unit}`) return { code: 0, stdout: 'loaded\n', stderr: '' }
       if (text.startsWith('systemctl reset-failed')) return { code: 0, stdout: '', stderr: '' }
       return { code: undefined, stdout: '', stderr: 'not found' }
     },

@@ -23,6 +23,8 @@ function snapshots(machine: Machine, code = 0): void {
   })
 }
 
+const snapshotCommands = (machine: Machine) => machine.state.ran.filter((command) => command.includes('etcd-snapshot'))
+
 test('of an agent: all checks, and nothing is changed', async () => {
   const machine = rke2Machine()
   carry(machine, { version: NEW })
@@ -96,7 +98,7 @@ describe('etcd snapshot of a server', () => {
     const { result } = await run(machine, 'prepare', HASH)
 
     expect(result).toMatchObject({ result: 'Prepared', snapshot: 'drover-01234567-node-1-1700000000' })
-    expect(machine.state.ran).toEqual([`${BINARY} etcd-snapshot save --name drover-01234567`])
+    expect(snapshotCommands(machine)).toEqual([`${BINARY} etcd-snapshot save --name drover-01234567`])
   })
 
   test('a retry within the hour does not take another', async () => {
@@ -105,11 +107,11 @@ describe('etcd snapshot of a server', () => {
     carry(machine, { version: NEW })
     await run(machine, 'prepare', HASH)
     expect((await run(machine, 'prepare', HASH)).result.snapshot).toBe('drover-01234567-node-1-1700000000')
-    expect(machine.state.ran).toHaveLength(1)
+    expect(snapshotCommands(machine)).toHaveLength(1)
 
     machine.advance(3_700_000)
     await run(machine, 'prepare', HASH)
-    expect(machine.state.ran).toHaveLength(2)
+    expect(snapshotCommands(machine)).toHaveLength(2)
   })
 
   test('that fails is a refusal, with what was said', async () => {
@@ -131,7 +133,7 @@ describe('etcd snapshot of a server', () => {
     for (const machine of [without, agent]) {
       carry(machine, { version: NEW })
       expect((await run(machine, 'prepare', HASH)).result.snapshot).toBeUndefined()
-      expect(machine.state.ran).toEqual([])
+      expect(snapshotCommands(machine)).toEqual([])
     }
   })
 
@@ -143,7 +145,7 @@ describe('etcd snapshot of a server', () => {
     carry(machine, { version: NEW })
 
     expect((await run(machine, 'prepare', HASH)).result.snapshot).toBe('on-s3-1')
-    expect(machine.state.ran).toEqual([`${BINARY} etcd-snapshot save --name drover-01234567 --data-dir /srv/rke2`])
+    expect(snapshotCommands(machine)).toEqual([`${BINARY} etcd-snapshot save --name drover-01234567 --data-dir /srv/rke2`])
   })
 })
 

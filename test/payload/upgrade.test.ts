@@ -441,6 +441,18 @@ describe('refused before anything changed', () => {
     const proc = machine.procs.get(machine.service?.pid ?? 0)
     if (proc !== undefined) machine.procs.set(proc.pid, { ...proc, cgroup: '0::/user.slice/session-3.scope\n' })
     await untouched(machine, 25, 'NotSupervised', /no systemd service/)
+    if (proc !== undefined)
+      machine.procs.set(proc.pid, { ...proc, cgroup: '0::/user.slice/user-0.slice/user@0.service/app.slice/run-1.scope\n' })
+    await untouched(machine, 25, 'NotSupervised', /no systemd service/)
+  })
+
+  test('a systemd that does not know the unit, or cannot be talked to', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW })
+    machine.state.programs.set('systemctl show', { code: 0, stdout: 'not-found\n' })
+    await untouched(machine, 25, 'NotSupervised', /would not restart rke2-agent\.service: not-found/)
+    machine.state.programs.set('systemctl show', { code: 1, stdout: '', stderr: 'Failed to connect to bus' })
+    await untouched(machine, 25, 'NotSupervised', /Failed to connect to bus/)
   })
 
   test('nothing running, after a moment of patience', async () => {
