@@ -1,4 +1,7 @@
-/** The payload, killed with SIGKILL before each change it makes to the folder of the binary: the file stays whole and the next try succeeds. */
+/**
+ * The payload, killed with SIGKILL before each change it makes to the folder of the binary and before each signal to the service: the file stays
+ * whole and the next try succeeds.
+ */
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -13,7 +16,7 @@ import { isReady, startWorld, type World } from './world.ts'
 const START_MS = 300_000
 const LIMIT_MS = 900_000
 const TRIES = '/opt/tries'
-const FOLDER = '/usr/local/bin/'
+const FOLDER = '/usr/local/bin'
 let world: World
 
 beforeAll(async () => {
@@ -85,7 +88,7 @@ test(
       const first = await payload(machine, to, step)
       const left = sums.get(machine.installed())
       if (left === undefined) throw new Error(`killed before ${first.changes.at(-1)} it left a file that is neither of the two`)
-      expect(await machine.on(`${FOLDER}rke2`, '--version')).toContain(left.version)
+      expect(await machine.on(`${FOLDER}/rke2`, '--version')).toContain(left.version)
       if (first.code === 0) {
         // It made fewer changes than that, and was not killed.
         expect(first.changes).toHaveLength(step - 1)
@@ -104,7 +107,13 @@ test(
 
     process.stdout.write(`killed before each of ${killed.length} changes:\n  ${killed.join('\n  ')}\n`)
     // What a replacement cannot do without; if these are missing, the hook is.
-    for (const needed of [/ write\S* .*\.rke2\.drover-next$/, / fsyncSync .*\.rke2\.drover-next$/, / renameSync .*\.rke2\.drover-next$/]) {
+    for (const needed of [
+      / write\S* .*\.rke2\.drover-next$/,
+      / fsyncSync .*\.rke2\.drover-next$/,
+      / renameSync .*\.rke2\.drover-next$/,
+      / fsyncSync \/host\/usr\/local\/bin$/,
+      / kill /,
+    ]) {
       expect(killed.some((line) => needed.test(line))).toBe(true)
     }
     expect(await world.bystanderNow(machine)).toEqual({ id: bystander, restarts: 0 })

@@ -1,5 +1,5 @@
-// Loaded into the payload (NODE_OPTIONS=--import): kills it with SIGKILL just before its KILL_AT-th change in the folder FOLDER. KILL_AT=0 only
-// counts. Each change is written to COUNT_FILE before it is made.
+// Loaded into the payload (NODE_OPTIONS=--import): kills it with SIGKILL just before its KILL_AT-th change of the folder FOLDER or of what is in
+// it, signals to other processes included. KILL_AT=0 only counts. Each change is written to COUNT_FILE before it is made.
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 
@@ -21,7 +21,14 @@ function change(name, place) {
   if (!path.startsWith(folder)) return
   changes += 1
   append(log, `${changes} ${name} ${path}\n`)
-  if (changes === Number(KILL_AT)) process.kill(process.pid, 'SIGKILL')
+  if (changes === Number(KILL_AT)) kill(process.pid, 'SIGKILL')
+}
+
+const kill = process.kill.bind(process)
+process.kill = (pid, signal) => {
+  // Also before each signal that ends a process of the service.
+  if (signal !== 0 && pid !== process.pid) change('kill', folder)
+  return kill(pid, signal)
 }
 
 const writes = (flags) => typeof flags === 'string' && /[wa+]/.test(flags)
