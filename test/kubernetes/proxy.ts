@@ -7,7 +7,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Agent, createServer, request as httpsRequest } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
-import { systemClock } from '../../src/base/clock.ts'
 import type { ControlPlane } from './control-plane.ts'
 
 /** What happens to a request. */
@@ -17,8 +16,8 @@ export type Fate =
   | { readonly is: 'reset' }
   /** Nobody answers, and the API server hears nothing of it. */
   | { readonly is: 'dropped' }
-  /** It reaches the API server after so many milliseconds. */
-  | { readonly is: 'delayed'; readonly ms: number }
+  /** It reaches the API server when that has resolved. */
+  | { readonly is: 'delayed'; readonly until: Promise<void> }
   /** It is carried out; then this is called, and nobody ever answers. */
   | { readonly is: 'swallowed'; readonly answered: () => void }
 
@@ -30,9 +29,7 @@ export interface Asked {
 
 /** A write that reached the API server. */
 export interface Delivered extends Asked {
-  /** When it was sent on, in milliseconds since 1970. */
-  readonly at: number
-  /** Was it held up? */
+  /** It was delayed. */
   readonly late: boolean
   readonly status: number
 }
@@ -68,12 +65,11 @@ export async function startProxy(plane: ControlPlane): Promise<Proxy> {
     const fate = rule(asked)
     if (fate.is === 'reset') return void sockets.get(request.socket.remotePort)?.resetAndDestroy()
     if (fate.is === 'dropped') return
-    if (fate.is === 'delayed') await systemClock.sleep(fate.ms)
+    if (fate.is === 'delayed') await fate.until
     forward(request, asked, fate, response)
   }
 
   function forward(request: IncomingMessage, asked: Asked, fate: Fate, response: ServerResponse): void {
-    const at = Date.now()
     const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !OWN_HEADERS.has(name)))
     const upstream = httpsRequest(`${plane.url}${asked.path}`, { agent, method: asked.method, headers })
     const watching = asked.path.includes('watch=')
@@ -90,7 +86,7 @@ export async function startProxy(plane: ControlPlane): Promise<Proxy> {
       })
       answer.on('error', () => request.socket.destroy())
       answer.on('end', () => {
-        if (isWrite(asked)) writes.push({ ...asked, at, late: fate.is === 'delayed', status })
+        if (isWrite(asked)) writes.push({ ...asked, late: fate.is === 'delayed', status })
         if (swallowed) fate.answered()
         else if (!(watching && frozen)) response.end()
       })
