@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../../base/json.ts'
 import { arrayOf, asText, equal, isArray, isObject, objectOf, stringOf } from './json.ts'
+import { CelError, compile } from './cel.ts'
 import { required, show, wrong } from './rules/causes.ts'
 import type { Cause } from './status.ts'
 
@@ -97,8 +98,78 @@ export function validateSchema(object: JsonObject, schema: JsonObject | undefine
   const { properties, required: needed } = schema
   const { apiVersion: _x, kind: _y, metadata: _z, ...own } = objectOf(properties)
   const needs = arrayOf(needed).filter((key) => !rootFields.has(asText(key)))
-  check(rest, { ...schema, properties: own, required: needs }, '', causes, old)
+  const shape = { ...schema, properties: own, required: needs }
+  check(rest, shape, '', causes, old)
+  if (!hasRules(schema)) return causes
+  if (causes.some(({ reason }) => blocking.has(reason))) causes.push(wrong('<nil>', null, unjudged))
+  else judge(rest, shape, '', causes, old)
   return causes
+}
+
+/** Mistakes after which rules could not be evaluated. */
+const blocking = new Set([
+  'FieldValueNotSupported',
+  'FieldValueRequired',
+  'FieldValueTooLong',
+  'FieldValueTooMany',
+  'FieldValueTypeInvalid',
+])
+const unjudged = 'some validation rules were not checked because the object was invalid; correct the existing errors to complete validation'
+
+const ruled = new WeakMap<JsonObject, boolean>()
+
+/** Whether there is any rule in a schema or below it. */
+function hasRules(schema: JsonObject): boolean {
+  let known = ruled.get(schema)
+  if (known === undefined) {
+    const { items, additionalProperties, properties } = schema
+    const below = [items, additionalProperties, ...Object.values(objectOf(properties))]
+    known = isArray(schema['x-kubernetes-validations']) || below.some((each) => isObject(each) && hasRules(each))
+    ruled.set(schema, known)
+  }
+  return known
+}
+
+/** Asks the rules of a schema (CEL), but for what did not change. */
+function judge(value: Json, schema: JsonObject, field: string, causes: Cause[], old: Json | undefined): void {
+  if (value === null || !hasRules(schema) || (old !== undefined && equal(value, old))) return
+  for (const each of arrayOf(schema['x-kubernetes-validations']).map(objectOf)) {
+    const rule = asText(each['rule'])
+    // A rule about a change has nothing to say of what is new.
+    if (/\boldSelf\b/.test(rule) && old === undefined) continue
+    const broken = verdictOf(rule, value, old)
+    if (broken === undefined) continue
+    const told = asText(each['message'])
+    const why = broken === '' ? told || `failed rule: ${rule}` : `"${typeOf(value)}": ${broken} evaluating rule: ${told || rule}`
+    causes.push({ reason: 'FieldValueInvalid', message: `Invalid value: ${why}`, field: `${field}${asText(each['fieldPath'])}` })
+  }
+  const { items, additionalProperties } = schema
+  if (isArray(value) && isObject(items)) {
+    const before = itemsBefore(schema, arrayOf(old))
+    value.forEach((item, index) => judge(item, items, `${field}[${index}]`, causes, before(item)))
+  } else if (isObject(value)) {
+    for (const [key, child] of Object.entries(value)) {
+      const below = objectOf(schema['properties'])[key] ?? additionalProperties
+      if (child !== undefined && isObject(below)) judge(child, below, field === '' ? key : `${field}.${key}`, causes, objectOf(old)[key])
+    }
+  }
+}
+
+/** Undefined when the rule holds, empty when it does not, else why it cannot be told. */
+function verdictOf(rule: string, value: Json, old: Json | undefined): string | undefined {
+  try {
+    return compile(rule)(value, old) ? undefined : ''
+  } catch (error) {
+    if (error instanceof CelError) return error.message
+    throw error
+  }
+}
+
+/** Only items with keys are known again in the old list. */
+function itemsBefore(schema: JsonObject, old: readonly Json[]): (item: Json) => Json | undefined {
+  const keys = schema['x-kubernetes-list-type'] === 'map' ? arrayOf(schema['x-kubernetes-list-map-keys']).map(asText) : undefined
+  if (keys === undefined) return () => undefined
+  return (item) => old.find((each) => keys.every((key) => equal(objectOf(each)[key], objectOf(item)[key])))
 }
 
 function check(value: Json, schema: JsonObject, field: string, causes: Cause[], old: Json | undefined): void {
@@ -187,9 +258,7 @@ function checkList(value: readonly Json[], schema: JsonObject, field: string, ca
   if (typeof minItems === 'number' && value.length < minItems)
     causes.push(wrong(field, value.length, `${field} in body should have at least ${minItems} items`))
   const keys = schema['x-kubernetes-list-type'] === 'map' ? arrayOf(schema['x-kubernetes-list-map-keys']).map(String) : undefined
-  // Only items with keys are known again in the old list.
-  const before = (item: Json): Json | undefined =>
-    keys === undefined ? undefined : old.find((each) => keys.every((key) => equal(objectOf(each)[key], objectOf(item)[key])))
+  const before = itemsBefore(schema, old)
   if (isObject(items)) value.forEach((item, index) => check(item, items, `${field}[${index}]`, causes, before(item)))
   if (keys === undefined && schema['x-kubernetes-list-type'] !== 'set') return
   const seen = new Set<string>()

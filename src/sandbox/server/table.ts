@@ -55,8 +55,11 @@ function follow(value: Json, step: string): readonly Json[] {
   const quoted = /^['"](.*)['"]$/.exec(inner)
   if (quoted !== null) return own(quoted[1] ?? '')
   if (inner === '*') return arrayOf(value)
-  const filter = /^\?\(\s*@\.(\w+)\s*==\s*['"]?([^'"]*)['"]?\s*\)$/.exec(inner)
-  if (filter !== null) return arrayOf(value).filter((item) => asText(objectOf(item)[filter[1] ?? '']) === filter[2])
+  const filter = /^\?\(\s*@\.(\w+)\s*([!=]=)\s*['"]?([^'"]*)['"]?\s*\)$/.exec(inner)
+  if (filter !== null) {
+    const [, key = '', sign, wanted] = filter
+    return arrayOf(value).filter((item) => (asText(objectOf(item)[key]) === wanted) === (sign === '=='))
+  }
   const item = arrayOf(value)[Number(inner)]
   return item === undefined ? [] : [item]
 }

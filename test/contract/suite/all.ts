@@ -5,6 +5,7 @@ import { evictions } from './evictions.ts'
 import { jobs } from './jobs.ts'
 import { lists } from './lists.ts'
 import { nodes } from './nodes.ts'
+import { ours } from './ours.ts'
 import { output } from './output.ts'
 import { ownership } from './ownership.ts'
 import { patches } from './patches.ts'
@@ -24,6 +25,7 @@ export function contract(test: Contract): void {
     patches,
     ownership,
     definitions,
+    ours,
     evictions,
     jobs,
     pods,

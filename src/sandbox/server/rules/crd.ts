@@ -1,5 +1,6 @@
 import type { JsonObject } from '../../../base/json.ts'
 import { arrayOf, asText, isObject, objectOf } from '../json.ts'
+import { CelError, compile } from '../cel.ts'
 import type { Cause } from '../status.ts'
 import { immutable, required, wrong } from './causes.ts'
 
@@ -57,5 +58,13 @@ function validateStructure(schema: JsonObject, field: string, root: boolean): re
   if (isObject(schema['additionalProperties']))
     causes.push(...validateStructure(schema['additionalProperties'], `${field}.additionalProperties`, false))
   if (typeof schema['type'] !== 'string' && !free) causes.push(required(`${field}.type`, 'must not be empty for specified object fields'))
+  arrayOf(schema['x-kubernetes-validations']).forEach((each, index) => {
+    try {
+      compile(asText(objectOf(each)['rule']))
+    } catch (error) {
+      if (!(error instanceof CelError)) throw error
+      causes.push(wrong(`${field}.x-kubernetes-validations[${index}].rule`, each, `compilation failed: ${error.message}`))
+    }
+  })
   return causes
 }

@@ -1,0 +1,152 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect } from '@jest/globals'
+import { parse, parseAllDocuments } from 'yaml'
+import type { Contract, Tree, World } from './contract.ts'
+import { conditionOf, invalidAt, refused } from './contract.ts'
+import { DEFINITIONS } from './things.ts'
+
+const root = new URL('../../../', import.meta.url).pathname
+const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io'
+
+const definitions: readonly Tree[] = readdirSync(join(root, 'crds'))
+  .filter((name) => name !== 'kustomization.yaml')
+  .map((name) => parse(readFileSync(join(root, 'crds', name), 'utf8')) as Tree)
+
+/** What the examples show, whatever its kind. */
+const examples: readonly Tree[] = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.yaml'))
+  .flatMap((name) => parseAllDocuments(readFileSync(join(root, 'examples', name), 'utf8')).map((document) => document.toJS() as Tree))
+
+interface Ours {
+  readonly plans: string
+  readonly policies: string
+  readonly plan: (name: string, spec?: object) => object
+  readonly policy: (name: string, spec: object) => object
+}
+
+/** Defines our own resources unless an earlier test did, and waits until they are served. */
+async function define({ api, until, namespace }: World): Promise<Ours> {
+  for (const definition of definitions) {
+    const { status, body } = await api.post(DEFINITIONS, definition)
+    if (status !== 201 && status !== 409) throw new Error(`${definition.metadata.name}: ${status} ${JSON.stringify(body)}`)
+  }
+  const plans = `/apis/upgrade.cattle.io/v1/namespaces/${namespace}/plans`
+  const policies = `/apis/drover.io/v1alpha1/namespaces/${namespace}/rolloutpolicies`
+  for (const path of [plans, policies]) await until(`${path} is served`, async () => (await api.get(path)).status === 200)
+  const spec = { nodeSelector: {}, version: 'v1', upgrade: { image: 'registry.example/upgrade' } }
+  return {
+    plans,
+    policies,
+    plan: (name, more = {}) => ({ apiVersion: 'upgrade.cattle.io/v1', kind: 'Plan', metadata: { name }, spec: { ...spec, ...more } }),
+    policy: (name, policy) => ({ apiVersion: 'drover.io/v1alpha1', kind: 'RolloutPolicy', metadata: { name }, spec: policy }),
+  }
+}
+
+/** Our own definitions and examples, as any API server takes them. */
+export function ours(test: Contract): void {
+  describe('our definitions', () => {
+    test('are established, and take every Plan and policy of the examples', async (world) => {
+      const { api, namespace } = world
+      const { plans, policies } = await define(world)
+      for (const { metadata } of definitions)
+        expect(conditionOf(await api.ok(api.get(`${DEFINITIONS}/${metadata.name}`)), 'Established')).toBe('True/InitialNamesAccepted')
+      const paths: Readonly<Record<string, string>> = { Plan: plans, RolloutPolicy: policies }
+      let taken = 0
+      for (const example of examples) {
+        const path = paths[example?.kind]
+        if (path === undefined) continue
+        const metadata = { ...example.metadata, name: `${example.metadata.name}-${taken}`, namespace }
+        const made = await api.ok(api.post(path, { ...example, metadata }, { fieldValidation: 'Strict' }))
+        // Nothing of it is lost.
+        expect(made.spec).toMatchObject(example.spec)
+        taken++
+      }
+      expect(taken).toBeGreaterThan(5)
+    })
+
+    test('give a new Plan a status that says that nobody has looked at it', async (world) => {
+      const { api } = world
+      const { plans, plan } = await define(world)
+      const made = await api.ok(api.post(plans, { ...plan('p', { drian: {} }), status: { latestVersion: 'a lie' } }))
+      expect(made.status).toEqual({ observedGeneration: -1 })
+      expect(made.spec.drian).toBeUndefined()
+      expect(await api.post(plans, plan('q', { drian: {} }), { fieldValidation: 'Strict' })).toMatchObject(
+        refused(400, 'BadRequest', { message: expect.stringContaining('unknown field "spec.drian"') }),
+      )
+      const claimed = await api.ok(api.merge(`${plans}/p/status`, { status: { applying: ['node-1'], observedGeneration: 1 } }))
+      expect(claimed.status).toEqual({ applying: ['node-1'], observedGeneration: 1 })
+      const stale = { metadata: { resourceVersion: made.metadata.resourceVersion }, status: { applying: ['node-2'] } }
+      expect(await api.merge(`${plans}/p/status`, stale)).toMatchObject(refused(409, 'Conflict'))
+    })
+
+    test('show a Plan by its columns', async (world) => {
+      const { api } = world
+      const { plans, plan } = await define(world)
+      await api.ok(api.post(plans, plan('p')))
+      const conditions = [
+        { type: 'LatestResolved', status: 'True', reason: 'Version', message: '' },
+        { type: 'Complete', status: 'False', reason: 'Waiting', message: 'waits for node-1' },
+        { type: 'Ready', status: 'False', reason: 'Waiting', message: 'another' },
+      ].map((condition) => ({ ...condition, lastTransitionTime: '2026-01-02T03:04:05Z', lastUpdateTime: '2026-01-02T03:04:05Z' }))
+      await api.ok(
+        api.merge(`${plans}/p/status`, {
+          status: { conditions, nodeCounts: { selected: 3, done: 1, inFlight: 0, failed: 0, held: 0 }, applying: ['a', 'b'] },
+        }),
+      )
+      const table = await api.ok(api.get(plans, {}, TABLE))
+      const shown = Object.fromEntries(
+        table.columnDefinitions.map((column: Tree, index: number) => [column.name, table.rows[0].cells[index]]),
+      )
+      expect(shown).toMatchObject({
+        Name: 'p',
+        Image: 'registry.example/upgrade',
+        Channel: null,
+        Version: 'v1',
+        Complete: 'False',
+        Done: 1,
+        Selected: 3,
+        Message: 'waits for node-1',
+        Applying: '["a","b"]',
+      })
+    })
+
+    test('judge a RolloutPolicy by rules, too', async (world) => {
+      const { api } = world
+      const { policies, policy } = await define(world)
+      const [early, late] = ['2026-12-18T00:00:00Z', '2027-01-04T00:00:00Z']
+      const post = (spec: object) => api.post(policies, policy('p', spec))
+      const why = (field: string, message: string): object =>
+        refused(422, 'Invalid', { details: { causes: [{ reason: 'FieldValueInvalid', field, message: `Invalid value: ${message}` }] } })
+      expect(await post({ exclusions: [{ from: late, to: early }] })).toMatchObject(why('spec.exclusions[0]', 'from must be before to'))
+      expect(await post({ waves: [{ name: 'a' }] })).toMatchObject(why('spec.waves[0]', 'a wave needs a size or a nodeSelector'))
+      expect(await post({ failure: { backoff: { base: '2h', cap: '1h' } } })).toMatchObject(
+        why('spec.failure.backoff', 'base must not be longer than cap'),
+      )
+      // A time that is none cannot be compared.
+      expect(await post({ exclusions: [{ from: 'soon', to: late }] })).toMatchObject(
+        why(
+          'spec.exclusions[0]',
+          `"object": type conversion error from 'string' to 'google.protobuf.Timestamp' evaluating rule: from must be before to`,
+        ),
+      )
+      expect(await post({ failure: { backoff: { base: 'long', cap: '1h' } } })).toMatchObject(
+        invalidAt('spec.failure.backoff.base', 'spec.failure.backoff'),
+      )
+      // What has the wrong shape is not judged by rules.
+      expect(await post({ waves: [{ size: 1 }], failure: { backoff: { base: '2h', cap: '1h' } } })).toMatchObject(
+        invalidAt('spec.waves[0].name', '<nil>'),
+      )
+      const good = {
+        exclusions: [{ from: early, to: late }],
+        waves: [{ name: 'a', size: 1 }],
+        failure: { backoff: { base: '5m', cap: '1h' } },
+      }
+      expect(await post(good)).toMatchObject({ status: 201 })
+      expect(await api.merge(`${policies}/p`, { spec: { failure: { backoff: { base: '61m' } } } })).toMatchObject(
+        invalidAt('spec.failure.backoff'),
+      )
+      expect((await api.merge(`${policies}/p`, { spec: { failure: { backoff: { cap: null, base: '61m' } } } })).status).toBe(200)
+    })
+  })
+}
