@@ -386,6 +386,7 @@ export function createMachine() {
     spec.pid = pid
     if (about.behaviour === 'touch') {
       later(500, () => {
+        if (!procs.has(pid)) return
         for (const path of ['/var/lib/rancher/k3s/server/db/state.db', '/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml']) {
           const touched = inodeAt(path)
           if (touched !== undefined)

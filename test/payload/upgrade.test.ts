@@ -538,6 +538,12 @@ describe('an attempt that broke off while it rolled back', () => {
     expect((await run(machine)).result).toMatchObject({ result: 'Upgraded', from: OLD })
     expect(running(machine)).toBe(next)
 
+    // Asked for once more without a retry value, as after an edit of the Plan.
+    const edited = await brokenOff()
+    podInfo(edited, 'uid-1', 2, '')
+    carry(edited, { version: 'v1.33.6+rke2r1' })
+    expect((await run(edited)).result.result).toBe('Upgraded')
+
     const broken = await brokenOff()
     podInfo(broken, 'uid-1', 1, 'again')
     broken.carried('/opt/rke2', 'nothing')
