@@ -20,6 +20,8 @@ export const ANNOTATION_DIGEST = 'upgrade.cattle.io/digest'
 
 /** Marks kept by SUC's apply library on the Jobs it owns; without them a returning SUC would kill a running upgrade (design §4.5). */
 export const OBJECTSET = 'objectset.rio.cattle.io'
+/** Label on the Jobs that this library owns. */
+export const LABEL_OBJECTSET = `${OBJECTSET}/hash`
 
 /** On Nodes: the node record (api/record.ts). */
 export const ANNOTATION_RECORD = 'drover.io/node-upgrade'

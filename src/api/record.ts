@@ -32,6 +32,8 @@ const work = z.looseObject({
   bootID: z.string().optional(),
   delaySeconds: z.number().min(0).optional(),
   labels: z.record(z.string(), z.string()).optional(),
+  /** The Job's own kubectl cordons the node (strict compatibility); `cordonedBefore`: somebody else had done so already. */
+  kubectl: z.looseObject({ cordonedBefore: z.boolean() }).optional(),
 })
 
 const outcome = z.looseObject({

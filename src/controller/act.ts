@@ -250,13 +250,25 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         )
         return
       case 'startJob':
-        return patchJob(action.job, { parallelism: 1 }, { annotations: SHIELD })
+        // Its TTL begins with the verdict (janitor): a Job that vanished before is evidence lost, and would be run again.
+        return patchJob(action.job, { parallelism: 1, ttlSecondsAfterFinished: null }, { annotations: SHIELD })
       case 'shieldJob':
         return patchJob(action.job, {}, { annotations: SHIELD })
       case 'suspendJob':
         return patchJob(action.job, { suspend: true }, action.unshield === true ? { annotations: UNSHIELD } : {})
       case 'expireJob':
-        return patchJob(action.job, { ttlSecondsAfterFinished: action.ttlSeconds }, { labels: { [LABEL_CONTROLLER]: null } })
+        return patchJob(
+          action.job,
+          { ttlSecondsAfterFinished: action.ttlSeconds },
+          action.disown === true ? { labels: { [LABEL_CONTROLLER]: null } } : {},
+        )
+      case 'markJob': {
+        const { labels, annotations, ownerReferences } = action.like.metadata ?? {}
+        const patch = { metadata: { uid: action.job.uid, labels, annotations, ownerReferences } } as JsonObject
+        const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
+        await keep(caches.jobs, () => client.mergePatch(jobPath(action.job), patch, options))
+        return
+      }
       case 'deleteJob':
         return removeJob(action.job, action.resourceVersion ?? pausedVersion(action.job))
       case 'recheck': {

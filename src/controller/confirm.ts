@@ -1,6 +1,6 @@
 /** Reads that a cache cannot replace: after a claim, and before the point of no return (design §4.2, §4.5). All are quorum reads. */
-import { LABEL_IN_FLIGHT, PLAN_PATH_PREFIX } from '../api/names.ts'
-import type { Hold } from '../api/reasons.ts'
+import { ANNOTATION_RETRY, LABEL_IN_FLIGHT, PLAN_PATH_PREFIX } from '../api/names.ts'
+import { type Hold, hold } from '../api/reasons.ts'
 import type { PlanKey } from '../api/record.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Client } from '../kube/client/client.ts'
@@ -46,8 +46,13 @@ export function createConfirm(client: Client, world: () => World): Confirm {
       const now = world()
       const names = nodes.map((node) => node.name)
       const found = plans.find((view) => view.key === plan)
+      const known = now.plans.find((view) => view.key === plan)
+      // The attempt will remember the retry that it answers: one that our watch has not shown yet would be answered once more.
+      const behind = retryOf(found) === retryOf(known) ? [] : names
+      const unseen = hold('ClaimWithdrawn', `annotation ${ANNOTATION_RETRY} of Plan ${plan} has just changed`)
+      const late = new Map(behind.map((name) => [name, unseen]))
       return {
-        holds: recheck({ ...now, plans, nodes: merge(now.nodes, [...inFlight, ...servers]) }, plan, names, hash),
+        holds: late.size > 0 ? late : recheck({ ...now, plans, nodes: merge(now.nodes, [...inFlight, ...servers]) }, plan, names, hash),
         read: found === undefined ? undefined : { resourceVersion: found.resourceVersion, applying: applyingOf(found) },
       }
     },
@@ -67,6 +72,8 @@ export function createConfirm(client: Client, world: () => World): Confirm {
     },
   }
 }
+
+const retryOf = (view: PlanView | undefined): string | undefined => view?.plan?.metadata.annotations[ANNOTATION_RETRY]
 
 const applyingOf = (view: PlanView): readonly string[] => (view.plan === undefined ? view.applying : view.plan.status.applying)
 

@@ -143,7 +143,7 @@ export const SETTINGS = {
     env: 'DROVER_COMPATIBILITY',
     kind: oneOf('native', 'strict'),
     default: 'native',
-    about: 'strict behaves as SUC does, to the letter and without the guards.',
+    about: 'strict does as SUC does: its Jobs cordon, drain and decide, and nothing guards them. See the page about migration.',
   }),
   verifyMinReady: row({
     env: 'DROVER_VERIFY_MIN_READY',

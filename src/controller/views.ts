@@ -3,7 +3,7 @@ import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import type { ContainerStatus, Namespace, Node, Pod } from 'kubernetes-types/core/v1.d.ts'
 import { decodePlan } from '../api/decode-plan.ts'
 import { parseMemory } from '../api/memory.ts'
-import { ANNOTATION_ATTEMPT, ANNOTATION_HOLD, ANNOTATION_MEMORY, ANNOTATION_RECORD } from '../api/names.ts'
+import { ANNOTATION_ATTEMPT, ANNOTATION_HOLD, ANNOTATION_MEMORY, ANNOTATION_RECORD, ANNOTATION_TTL } from '../api/names.ts'
 import { parsePayloadResult } from '../api/payload-result.ts'
 import { parseRecord } from '../api/record.ts'
 import type { PlanCondition } from '../api/plan.ts'
@@ -92,6 +92,9 @@ export function jobView(raw: JsonObject): JobView | undefined {
     complete: condition('Complete') !== undefined,
     failed: failed === undefined ? undefined : { reason: failed.reason ?? 'Failed', message: failed.message ?? '' },
     ttlSeconds: spec?.ttlSecondsAfterFinished,
+    ttlAnnotation: metadata.annotations?.[ANNOTATION_TTL],
+    finishedAt: milliseconds((condition('Complete') ?? failed)?.lastTransitionTime),
+    owned: (metadata.ownerReferences ?? []).length > 0,
     deadlineSeconds: spec?.activeDeadlineSeconds,
     deleting: metadata.deletionTimestamp !== undefined,
   }

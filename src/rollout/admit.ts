@@ -3,7 +3,7 @@ import { LABEL_NODE, LABEL_OUR_NODE, LABEL_ROLE } from '../api/names.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import { withDefaultTag } from '../kube/objects/image.ts'
 import type { Context } from './gates/gate.ts'
-import { checkNode, cordonedByOthers, NODE_GATES, whenCordoned } from './gates/node-gates.ts'
+import { checkNode, cordonedByOthers, whenCordoned } from './gates/node-gates.ts'
 import { drainNode } from './drain-node.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { safeName } from './names.ts'
@@ -14,6 +14,7 @@ import { doneLabels } from './post-complete-labels.ts'
 import { pullPod, pullPodName } from './pull-pod.ts'
 import { tooManyFailures } from './failures.ts'
 import type { Slots } from './slots.ts'
+import type { PlanEvent } from './tell.ts'
 import { recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
 import type { NodeView, PodView } from './world.ts'
@@ -42,6 +43,8 @@ export interface Admission {
   readonly pulls: ReadonlySet<string>
   /** Selected nodes, not done and not in flight, that a gate holds. */
   readonly held: number
+  /** What keeps SUC from making Jobs of the Plan at all (strict only). */
+  readonly fault?: PlanEvent | undefined
 }
 
 /** Hashes of the nodes' order, by Plan and hash: a memo, not state. */
@@ -78,7 +81,7 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   }
   for (const node of waiting) {
     if (toPull <= 0) break
-    const found = checkNode(NODE_GATES, state, node, context)
+    const found = checkNode(state.conduct.nodeGates, state, node, context)
     if (found !== undefined) {
       report(node, found)
       // Its turn comes soon: what has been pulled ahead is not thrown away.
@@ -160,18 +163,23 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
     if (cordonedByOthers(node) && whenCordoned(state, node) !== 'Include') last.push(node)
     else rest.push(node)
   }
+  return [...slots.again, ...inOrder(state, rest), ...inOrder(state, last), ...slots.retry]
+}
+
+/** The nodes as SUC's order has them. */
+export function inOrder(state: PlanState, nodes: readonly NodeView[]): readonly NodeView[] {
+  if (state.hash === '') return nodes
   const memo = `${state.ref.uid}/${state.hash}`
   let cache = orders.get(memo)
   if (cache === undefined) {
     if (orders.size >= MAX_ORDERS) orders.clear()
     orders.set(memo, (cache = new Map()))
   }
-  const order = (nodes: NodeView[]) => (state.hash === '' ? nodes : candidateOrder(state.ref.uid, state.hash, nodes, cache))
-  return [...slots.again, ...order(rest), ...order(last), ...slots.retry]
+  return candidateOrder(state.ref.uid, state.hash, nodes, cache)
 }
 
 /** Kubernetes names are cut at the first dot by SUC's rule for Jobs, so two nodes can want the same Job. */
-const sharedName = (node: NodeView, other: string): Hold =>
+export const sharedName = (node: NodeView, other: string): Hold =>
   hold('JobNameConflict', `node ${node.name} shares the name of its Jobs with node ${other}; it waits until that one's are gone`, {
     endedBy: 'cluster',
   })

@@ -8,6 +8,7 @@ import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import type { Pass } from './pass.ts'
 import { finalRefusal, refusalText } from './payload-word.ts'
+import type { PlanState } from './plan-state.ts'
 import { beginSoak, fail, finish, jobRef, patchNode, recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
 import type { JobView, NodeView, Phase, PodView, Ref } from './world.ts'
@@ -27,6 +28,8 @@ export interface Started {
   /** Pods of the recorded Job. */
   readonly pods: readonly PodView[]
   readonly plan: Ref | undefined
+  /** Missing when the Plan is gone or cannot be read. */
+  readonly state: PlanState | undefined
 }
 
 export function isStarted(work: Work): work is Started['work'] {
@@ -212,7 +215,7 @@ function unproven(started: Started, pass: Pass, key: string): void {
 }
 
 /** Deleted by hand (SUC would hang): the node was not proven, so it is taken through the point of no return again, at most three times. */
-function jobGone(started: Started, pass: Pass, key: string): void {
+export function jobGone(started: Started, pass: Pass, key: string): void {
   const { node, work, pods } = started
   if (pods.length > 0)
     return report(started, pass, 'Upgrading', hold('WaitingForPods', `the apply Job was deleted; pod ${pods[0]?.name} is still there`))

@@ -2,8 +2,7 @@
 import type { PlanKey } from '../api/record.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import { createContext } from './decide.ts'
-import { NODE_GATES } from './gates/node-gates.ts'
-import { checkPlan, PLAN_GATES } from './gates/plan-gates.ts'
+import { checkPlan } from './gates/plan-gates.ts'
 import { createPass } from './pass.ts'
 import type { World } from './world.ts'
 
@@ -13,10 +12,10 @@ export function allHolds(world: World, plan: PlanKey, node: string): readonly Ho
   const state = context.states.get(plan)
   const view = state?.selected.get(node)
   if (state === undefined || view === undefined) return undefined
-  const ofNode = NODE_GATES.map((gate) => gate(state, view, context)).filter((found) => found !== undefined)
+  const ofNode = state.conduct.nodeGates.map((gate) => gate(state, view, context)).filter((found) => found !== undefined)
   const slots = context.ledger.slots(plan)
   const limit = state.plan.spec.concurrency ?? 0
   const full = limit > 0 && slots.size >= limit && !slots.has(view.hostname ?? node)
   const turn = full ? [hold('ConcurrencyReached', `all ${limit} slots are taken by ${[...slots].join(', ')}`)] : []
-  return [...checkPlan(PLAN_GATES, state, context), ...ofNode, ...turn]
+  return [...checkPlan(state.conduct.planGates, state, context), ...ofNode, ...turn]
 }

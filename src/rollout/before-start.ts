@@ -7,10 +7,9 @@ import { type Hold, hold } from '../api/reasons.ts'
 import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { drainNode } from './drain-node.ts'
-import { etcdQuorumSeen } from './gates/etcd.ts'
 import type { Context } from './gates/gate.ts'
-import { checkNode, NODE_GATES } from './gates/node-gates.ts'
-import { aborted, checkPlan, inCalendar, inWindow, namespaceHeld, paused, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { checkNode } from './gates/node-gates.ts'
+import { checkPlan, paused } from './gates/plan-gates.ts'
 import { attemptMark } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
@@ -52,6 +51,9 @@ export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pa
     disruptive: state.disruptive,
     claimedAt: formatTime(pass.now.wall),
     labels: doneLabels(plan, version, hash),
+    ...(state.cordons && !state.conduct.clearsNodes
+      ? { kubectl: { cordonedBefore: node.unschedulable && recordOf(node).cordon === undefined } }
+      : {}),
     ...(delaySeconds > 0 ? { delaySeconds } : {}),
     ...(state.rules.reboot ? { bootID: node.bootID } : {}),
   }
@@ -71,13 +73,14 @@ function soakSeconds({ rules, plan }: Pick<PlanState, 'rules' | 'plan'>): number
 export function enter(taken: Taken, pass: Pass): boolean {
   const { state, node } = taken
   const { spec } = state.plan
-  if (spec.drain !== undefined) {
+  const { clearsNodes } = state.conduct
+  if (clearsNodes && spec.drain !== undefined) {
     const drain = drainNode({ ...taken, since: undefined, startedAtMs: undefined }, pass)
     if (!drain.possible) return drain.forbidden !== true
   }
   const work = newWork(taken, pass)
   const record = { ...recordOf(node), work }
-  if (spec.prepare === undefined && state.cordons && !node.unschedulable) cordon(taken, pass, work)
+  if (clearsNodes && spec.prepare === undefined && state.cordons && !node.unschedulable) cordon(taken, pass, work)
   else {
     pass.step(node.name, [patchNode(node, record)])
     say(taken, pass, 'Preflight')
@@ -113,7 +116,7 @@ function reasonToBackOut({ state, node, context }: Taken, work: Work): string | 
   if (state.hash !== '' && work.hash !== state.hash) return 'the Plan has changed'
   if (!state.plan.status.applying.includes(node.hostname ?? node.name)) return 'the node no longer stands in status.applying'
   if (node.hold !== undefined && node.hold !== 'false') return 'the node carries drover.io/hold'
-  return (namespaceHeld(state, context) ?? aborted(state, context) ?? inWindow(state, context) ?? inCalendar(state, context))?.message
+  return checkPlan(state.conduct.keepPlanGates, state, context)[0]?.message
 }
 
 /** Work under way before the point of no return. */
@@ -143,6 +146,7 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
   const mark = attemptMark({ planUID: work.planUID, attempt: work.attempt, retry: work.retry })
   const name = applyJobName(state.plan.metadata.name, node.name, work.hash)
   const job = pass.jobNamed(state.ref.namespace, name)
+  if (!state.conduct.clearsNodes) return startJob(taken, pass, work, name, mark, job)
   const preparing = spec.prepare !== undefined && work.preparedAt === undefined && job === undefined
   if (preparing && !prepared(taken, pass, work, mark)) return
   const ready: Work = preparing ? { ...work, preparedAt: formatTime(pass.now.wall) } : work
@@ -241,7 +245,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
       latestHash: work.hash,
       node,
       settings: pass.world.settings,
-      mode: 'native',
+      mode: state.conduct.mode,
       attempt: { planUID: work.planUID, attempt: work.attempt, retry: work.retry },
     })
     if ('error' in made) return say(taken, pass, 'Preflight', hold('PodRejected', made.error))
@@ -259,7 +263,19 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     )
   if (job.deleting) return say(taken, pass, 'Preflight', hold('WaitingForPods', `Job ${name} of an earlier attempt is being removed`))
   const finished = job.complete || job.failed !== undefined
-  const fresh = job.attempt === mark && job.parallelism === 0 && !job.suspend && !finished && job.active === 0 && job.failedPods === 0
+  if (state.conduct.mode === 'strict' && job.attempt === undefined && work.attempt === 1) {
+    // SUC's own, from before: its library would take it over as it is.
+    pass.step(node.name, [patchNode(node, { ...recordOf(node), work: { ...work, ...ofSUC(job) } })])
+    return say(taken, pass, 'Upgrading')
+  }
+  const fresh =
+    job.attempt === mark &&
+    job.owned === (state.conduct.mode === 'strict') &&
+    job.parallelism === 0 &&
+    !job.suspend &&
+    !finished &&
+    job.active === 0 &&
+    job.failedPods === 0
   if (!fresh) {
     if (job.active > 0)
       return say(
@@ -279,7 +295,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     return say(taken, pass, 'Preflight', ...holds)
   }
   const started: Work = { ...work, startedAt: formatTime(pass.now.wall), jobUID: job.uid }
-  const frail = node.etcd && state.disruptive && context.cluster.etcdMembers.length < 3
+  const frail = node.etcd && state.disruptive && state.conduct.clearsNodes && context.cluster.etcdMembers.length < 3
   pass.step(node.name, [
     { do: 'recheck', plan: state.key, node: node.name, job: jobRef(job), quorum: server },
     patchNode(node, { ...recordOf(node), work: started }),
@@ -306,13 +322,20 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
   say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))
 }
 
+/** A Job of SUC's as the record of work shows it. */
+export const ofSUC = (job: JobView): Pick<Work, 'adopted'> & { readonly startedAt: string; readonly jobUID: string } => ({
+  adopted: true,
+  startedAt: formatTime(job.createdAt),
+  jobUID: job.uid,
+})
+
 /** Everything that is asked before the Job is made, and again before it is started. */
 export function startHolds({ state, node, context }: Taken, pass: Pass): Hold[] {
   if (node.etcd) for (const member of context.cluster.etcdMembers) pass.need({ kind: 'beat', node: member.name, maxAgeMs: BEAT_POLL_MS })
   const found = [
-    ...checkPlan(START_PLAN_GATES, state, context),
-    checkNode(NODE_GATES, state, node, context),
-    etcdQuorumSeen(state, node, context),
+    ...checkPlan(state.conduct.startPlanGates, state, context),
+    checkNode(state.conduct.nodeGates, state, node, context),
+    checkNode(state.conduct.startNodeGates, state, node, context),
   ]
   return found.filter((hold) => hold !== undefined)
 }

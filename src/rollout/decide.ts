@@ -5,10 +5,11 @@
 import { LABEL_CONTROLLER, LABEL_NODE } from '../api/names.ts'
 import { hold, type Hold } from '../api/reasons.ts'
 import { messageOf } from '../base/errors.ts'
-import { admit, type Admission } from './admit.ts'
+import type { Admission } from './admit.ts'
+import { conductOf } from './conduct.ts'
 import { type Context, surveyCluster } from './gates/gate.ts'
-import { checkNode, NODE_GATES } from './gates/node-gates.ts'
-import { checkPlan, isForeignAndActive, PLAN_GATES, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { checkNode } from './gates/node-gates.ts'
+import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
 import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
 import { tooManyFailures } from './failures.ts'
 import { createLedger } from './ledger.ts'
@@ -17,7 +18,8 @@ import { rememberWaves } from './policy/waves.ts'
 import { tellPolicies } from './policy/status.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
-import { differs, planStatus, significantlyDiffers, unreadableStatus } from './status.ts'
+import { differs, significantlyDiffers, unreadableStatus } from './status.ts'
+import { ADDED_STATUS, type PlanEvent } from './tell.ts'
 import { recordOf } from './verdict.ts'
 import type { PlanStatus } from '../api/plan.ts'
 import type { Action, Decision, NodeView, PlanReport, World } from './world.ts'
@@ -31,11 +33,12 @@ export function decide(world: World): Decision {
   const { context, broken } = createContext(world, pass)
   for (const [key, error] of broken) pass.planHold(key, hold('InternalError', error))
   const wanted = new Set<string>()
+  const { conduct } = context
   for (const view of world.plans) {
     if (view.namespace !== world.settings.namespace) continue
     if (view.plan !== undefined) continue
     pass.planHold(view.key, hold('PlanUnreadable', view.error))
-    const status = unreadableStatus(view, world.settings.kstatus, world.now)
+    const status = unreadableStatus(view, world.settings.kstatus && conduct.mode === 'native', world.now)
     const told = pass.fact(`unreadable ${view.uid} ${view.error}`).mono !== pass.now.mono
     if (status === undefined) continue
     const on = { namespace: view.namespace, name: view.name, uid: view.uid }
@@ -57,6 +60,7 @@ export function decide(world: World): Decision {
     pass.step(about, actions)
   for (const node of world.nodes) tend(node, context, pass)
   tidyJobs(context, pass)
+  conduct.tidyJobs(context, pass)
   tidyPulls(wanted, pass)
   return pass.decision()
 }
@@ -64,17 +68,18 @@ export function decide(world: World): Decision {
 /** Everything the gates look at. Also used to check again, against fresh reads. */
 export function createContext(world: World, pass: Pass): { context: Context; broken: ReadonlyMap<string, string> } {
   const states = new Map<string, PlanState>()
+  const conduct = conductOf(world.settings)
   const broken = new Map<string, string>()
   for (const view of world.plans) {
     if (view.plan === undefined || view.namespace !== world.settings.namespace || view.plan.metadata.deletionTimestamp !== undefined)
       continue
     try {
-      states.set(view.key, readPlan(view as AnyPlan, pass))
+      states.set(view.key, readPlan(view as AnyPlan, conduct, pass))
     } catch (error) {
       broken.set(view.key, messageOf(error))
     }
   }
-  return { context: { world, ledger: createLedger(world), states, cluster: surveyCluster(world.nodes) }, broken }
+  return { context: { world, conduct, ledger: createLedger(world), states, cluster: surveyCluster(world.nodes) }, broken }
 }
 
 /**
@@ -106,9 +111,10 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
         hold('ConcurrencyReached', `Plan ${plan} has more nodes in flight than concurrency ${state.plan.spec.concurrency ?? 0}`),
       )
     else {
-      const stop = [...checkPlan(START_PLAN_GATES, state, context), checkNode(NODE_GATES, state, node, context)].find(
-        (entry) => entry !== undefined,
-      )
+      const stop = [
+        ...checkPlan(state.conduct.startPlanGates, state, context),
+        checkNode(state.conduct.nodeGates, state, node, context),
+      ].find((entry) => entry !== undefined)
       if (stop !== undefined) found.set(name, stop)
     }
   }
@@ -133,14 +139,16 @@ function countsAs(node: NodeView, { key: plan, rules }: PlanState, { ledger, clu
 
 /** One Plan's turn. Returns the names of the pull pods it wants. */
 function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<string> {
-  const planHolds = checkPlan(PLAN_GATES, state, context)
+  const planHolds = checkPlan(state.conduct.planGates, state, context)
   for (const found of planHolds) {
     pass.planHold(state.key, found)
     if (found.retryAt !== undefined) pass.lookAt(pass.now.mono + found.retryAt - pass.now.wall)
   }
   const slots = driveSlots(state, context, pass)
   const noted = state.memoryError === undefined && state.memory.adopt !== undefined
-  const admission: Admission = noted ? admit(state, slots, planHolds, context, pass) : { claims: [], pulls: new Set(), held: 0 }
+  const admission: Admission = noted
+    ? state.conduct.admit(state, slots, planHolds, context, pass)
+    : { claims: [], pulls: new Set(), held: 0 }
   if (!remember(state, slots, context, pass)) write(state, slots, admission, pass)
   return admission.pulls
 }
@@ -175,13 +183,14 @@ function remember(state: PlanState, slots: Slots, context: Context, pass: Pass):
 
 /** Hostnames of nodes on which another controller's Job of this Plan is active: adopted with any Plan (design §4.9). */
 function foreignHostnames(state: PlanState, { world, cluster }: Context): string[] {
+  if (!state.conduct.sortsLeftovers) return []
   return world.jobs
     .filter((job) => isForeignAndActive(job, state) && job.labels[LABEL_CONTROLLER] === world.settings.name)
     .flatMap((job) => cluster.byName.get(job.labels[LABEL_NODE] ?? '')?.hostname ?? [])
 }
 
 function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass): void {
-  const { world, now } = pass
+  const { now } = pass
   const claims = admission.claims.map((node) => node.hostname ?? node.name)
   const applying = [...new Set([...slots.kept, ...claims])]
   const report = pass.report(state.key)
@@ -198,19 +207,24 @@ function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass)
   const goesOn = goesOnDespiteFailures(state, report, tally.inFlight)
   const stalled = stalledBy(report, goesOn, pass)
   const failure = goesOn ? undefined : failures[0]
-  const status = planStatus({ state, applying, report, tally, failure, stalled, kstatus: world.settings.kstatus, now })
-  const due = writeDue(state, status, claims, pass)
+  const told = state.conduct.tell({ state, applying, report, tally, failure, stalled, fault: admission.fault }, pass)
+  if (told === undefined) return
+  const { plan, ref } = state
+  const eventOn = (event: PlanEvent): Action => ({ do: 'event', on: { kind: 'Plan', ...ref }, ...event })
+  const left = ADDED_STATUS.filter((field) => plan.status[field] !== undefined && told.status[field] === undefined)
+  if (told.aside !== undefined) pass.step(`told ${state.key}`, told.aside.map(eventOn))
+  const due = left.length > 0 || told.urgent === true ? now.mono : writeDue(state, told.status, claims, pass)
   if (due === undefined) return
   if (now.mono < due) return pass.lookAt(due)
   const actions: Action[] = [
     {
       do: 'writeStatus',
-      plan: state.ref,
+      plan: ref,
       resourceVersion: state.resourceVersion,
-      status,
+      status: { ...told.status, ...Object.fromEntries(left.map((field) => [field, null])) },
       confirm: admission.claims.map((node) => node.name),
     },
-    ...statusEvents(state, status),
+    ...told.events.map(eventOn),
   ]
   pass.step(`plan ${state.key}`, actions)
 }
@@ -275,60 +289,6 @@ function stalledBy(report: PlanReport, goesOn: boolean, pass: Pass): Hold | unde
 }
 
 const DRAIN: ReadonlySet<string> = new Set(['DrainBlocked', 'Draining'])
-
-/** SUC's events on the Plan, where a condition changes its meaning. */
-function statusEvents(
-  state: PlanState,
-  status: { conditions: readonly { type: string; status: string; reason?: string; message?: string }[] },
-): Action[] {
-  const events: Action[] = []
-  const on = { kind: 'Plan', ...state.ref } as const
-  for (const condition of status.conditions) {
-    const before = state.plan.status.conditions.find((other) => other.type === condition.type)
-    const changed = before?.status !== condition.status || (before.reason ?? '') !== (condition.reason ?? '')
-    if (condition.type === 'Validated' && changed)
-      events.push(
-        condition.status === 'True'
-          ? { do: 'event', on, type: 'Normal', reason: 'Validated', message: 'Plan is valid' }
-          : { do: 'event', on, type: 'Warning', reason: 'ValidateFailed', message: condition.message ?? '' },
-      )
-    if (condition.type === 'LatestResolved') {
-      if (condition.status === 'True' && state.plan.status.latestVersion !== state.version)
-        events.push({
-          do: 'event',
-          on,
-          type: 'Normal',
-          reason: 'Resolved',
-          message: `Resolved latest version from Spec.${condition.reason}: ${state.version}`,
-        })
-      if ((condition.message ?? '').startsWith('cannot resolve') && before?.message !== condition.message)
-        events.push({ do: 'event', on, type: 'Warning', reason: 'ResolveFailed', message: condition.message ?? '' })
-    }
-    if (condition.type === 'Complete' && changed) {
-      if (condition.reason === 'Complete')
-        events.push({
-          do: 'event',
-          on,
-          type: 'Normal',
-          reason: 'Complete',
-          message: `Jobs complete for version ${state.version}. Hash: ${state.hash}`,
-        })
-      else if (condition.reason === 'NoMatchingNodes')
-        events.push({ do: 'event', on, type: 'Warning', reason: 'NoMatchingNodes', message: condition.message ?? '' })
-      else if (condition.reason === 'SyncJob')
-        events.push({
-          do: 'event',
-          on,
-          type: 'Normal',
-          reason: 'SyncJob',
-          message: `Jobs synced for version ${state.version}. Hash: ${state.hash}`,
-        })
-      else if (condition.reason !== 'NotReady' && condition.reason !== 'JobFailed')
-        events.push({ do: 'event', on, type: 'Normal', reason: 'Waiting', message: `${condition.reason}: ${condition.message ?? ''}` })
-    }
-  }
-  return events
-}
 
 /** A node outside any Plan's turn: work whose Plan is gone, and what is left behind. */
 function tend(node: World['nodes'][number], context: Context, pass: Pass): void {

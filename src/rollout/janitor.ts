@@ -70,7 +70,8 @@ function tidyJob(job: JobView, context: Context, pass: Pass): void {
     pass.step(`job ${job.uid}`, [{ do: 'deleteJob', job: jobRef(job), ...(resourceVersion === undefined ? {} : { resourceVersion }) }])
   if (job.complete || job.failed !== undefined) {
     if (job.labels[LABEL_ROLE] === 'prepare' && job.complete) return remove()
-    if (job.ttlSeconds === undefined) pass.step(`job ${job.uid}`, [{ do: 'expireJob', job: jobRef(job), ttlSeconds: ttl }])
+    const disown = context.conduct.mode === 'native' ? ({ disown: true } as const) : {}
+    if (job.ttlSeconds === undefined) pass.step(`job ${job.uid}`, [{ do: 'expireJob', job: jobRef(job), ttlSeconds: ttl, ...disown }])
     return
   }
   if (job.suspend) {

@@ -4,7 +4,7 @@ import { ANNOTATION_ATTEMPT, LABEL_CONTROLLER } from '../api/names.ts'
 import { type Attempt, attemptMark } from './attempt.ts'
 import { type JobInput, jobHostname } from './job-input.ts'
 import { jobName } from './names.ts'
-import { ownedBySUC, withMarks } from './objectset.ts'
+import { ownedBySUC, withApplied, withMarks } from './objectset.ts'
 import { type JobResult, jobOf, sucJob } from './suc-job.ts'
 
 /** The name that SUC gives the Job too, so that the two cannot both upgrade a node. */
@@ -12,18 +12,21 @@ export function applyJobName(planName: string, nodeName: string, latestHash: str
   return jobName('apply', planName, nodeName, latestHash)
 }
 
-export type ApplyJobInput = JobInput & ({ readonly mode: 'strict' } | { readonly mode: 'native'; readonly attempt: Attempt })
+export type ApplyJobInput = JobInput &
+  ({ readonly mode: 'strict'; readonly attempt?: Attempt } | { readonly mode: 'native'; readonly attempt: Attempt })
 
 /**
  * The apply Job, always born paused (parallelism 0). Strict: SUC's object, as its apply library sends it but for `applied` (see `SHIELD`). Native: the same name, labels and
  * pod, but without init containers, since Drover prepares, cordons and drains itself; without an ownerReference, so that deleting the Plan
- * does not kill an upgrade half-way; and marked with the attempt. Only strict fails: on a Windows node without a kubectl image for it.
+ * does not kill an upgrade half-way. Both are marked with the attempt; without one, strict is SUC's Job to the letter. Only strict fails: on a Windows node without a kubectl image for it.
  */
 export function applyJob(input: ApplyJobInput): JobResult {
   if (input.mode === 'native') return { ok: true, job: nativeJob(input, input.attempt) }
   const made = sucJob(input)
   if (!made.ok) return made
-  return { ok: true, job: ownedBySUC(paused(made.job), input.plan, input.settings.name) }
+  const sucs = ownedBySUC(paused(made.job), input.plan, input.settings.name)
+  const job = withApplied(sucs)
+  return { ok: true, job: input.attempt === undefined ? job : marked(job, input.attempt) }
 }
 
 function nativeJob(input: JobInput, attempt: Attempt): Job {

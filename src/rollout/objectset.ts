@@ -5,8 +5,9 @@
  */
 import { createHash } from 'node:crypto'
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
-import { OBJECTSET, PLAN_API_VERSION } from '../api/names.ts'
+import { LABEL_OBJECTSET, OBJECTSET, PLAN_API_VERSION } from '../api/names.ts'
 import type { Plan } from '../api/plan.ts'
+import { type Json, stringifyJson } from '../base/json.ts'
 
 const OWNER_GVK = `${PLAN_API_VERSION}, Kind=Plan`
 
@@ -20,6 +21,12 @@ export const SHIELD: Readonly<Record<string, string>> = {
 
 /** Takes the shield off again. */
 export const UNSHIELD: Readonly<Record<string, null>> = { [`${OBJECTSET}/applied`]: null }
+
+/** The Job of SUC's with `applied`: itself, as plain JSON, which SUC reads as well as its gzip form. */
+export function withApplied(sucs: Job): Job {
+  const annotations = { ...sucs.metadata?.annotations, [`${OBJECTSET}/applied`]: stringifyJson(sucs as unknown as Json) }
+  return { ...sucs, metadata: { ...sucs.metadata, annotations } }
+}
 
 /** SUC's Job as it is sent, but for `applied`: with the marks and an ownerReference, so that deleting the Plan deletes the Job. */
 export function ownedBySUC(job: Job, plan: Plan, controllerName: string): Job {
@@ -42,7 +49,7 @@ export function withMarks(job: Job, plan: Plan, controllerName: string): Job {
     ...job,
     metadata: {
       ...job.metadata,
-      labels: { ...job.metadata?.labels, [`${OBJECTSET}/hash`]: hash },
+      labels: { ...job.metadata?.labels, [LABEL_OBJECTSET]: hash },
       annotations: {
         ...job.metadata?.annotations,
         [`${OBJECTSET}/id`]: controllerName,

@@ -52,6 +52,12 @@ function eligibleNodes(plan: Plan, latestHash: string): Eligible {
   return { ok: true, selector: addRequirements(selector.selector, hasHostname.requirement, notDone.requirement) }
 }
 
+/** Why no node can be chosen: a selector that Kubernetes does not take, in its words. */
+export function selectionError(plan: Plan, latestHash: string): string | undefined {
+  const eligible = eligibleNodes(plan, latestHash)
+  return eligible.ok ? undefined : eligible.error
+}
+
 /**
  * The nodes that SUC would work on now, by name, and their hostname labels (what goes into `status.applying`). Nodes that hold a slot stay
  * even above the concurrency. `error` is Kubernetes' text about a selector that cannot be used.

@@ -83,7 +83,9 @@ export function createPass(world: World): Pass {
       let found = rules.get(plan)
       if (found !== undefined) return found
       const view = world.plans.find(({ key }) => key === plan)?.plan
-      found = view === undefined ? defaultRules(world.settings) : rulesFor(view, world.policies, world.settings)
+      // Strict compatibility is a policy of its own.
+      const free = view === undefined || world.settings.compatibility === 'strict'
+      found = free ? defaultRules(world.settings) : rulesFor(view, world.policies, world.settings)
       rules.set(plan, found)
       return found
     },

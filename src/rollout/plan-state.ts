@@ -7,6 +7,7 @@ import type { PlanKey } from '../api/record.ts'
 import { imageBasename, parseImage } from '../kube/objects/image.ts'
 import { compileLabelSelector, matchesSelector } from '../kube/objects/selector.ts'
 import { considerSighting } from './channel.ts'
+import type { Conduct } from './conduct.ts'
 import { withoutPassword } from './go-url.ts'
 import { latestHash } from './latest-hash.ts'
 import type { Pass } from './pass.ts'
@@ -17,6 +18,7 @@ import type { NodeView, PlanView, Ref } from './world.ts'
 
 export interface PlanState {
   readonly key: PlanKey
+  readonly conduct: Conduct
   readonly plan: Plan
   readonly ref: Ref
   readonly resourceVersion: string
@@ -28,8 +30,12 @@ export interface PlanState {
   readonly version: string
   /** Why there is no version, or what is wrong with the channel although there is one. */
   readonly versionProblem: string | undefined
-  /** latestHash; empty while unresolved. */
+  /** latestHash; empty while unresolved. Strict: also of a Plan that is invalid or unresolved, as in its status. */
   readonly hash: string
+  /** What SUC makes of `version` and `channel`; undefined in native mode, and for an invalid Plan. */
+  readonly sucs: SucResolution | undefined
+  /** An answer that the status depends on has not come yet. */
+  readonly pending: boolean
   readonly memory: RolloutMemory
   readonly memoryError: string | undefined
   /** The memory should read so; undefined = as it is. */
@@ -66,26 +72,53 @@ export function isDisruptive(plan: Plan): boolean {
   return plan.spec.cordon === true || plan.spec.drain !== undefined || isKnownImage(plan.spec.upgrade.image)
 }
 
-export function readPlan(view: AnyPlan, pass: Pass): PlanState {
+/** How the condition LatestResolved comes to read; `kept` = as it does. */
+export type SucResolution = { readonly by: 'Version' | 'Channel' | 'kept' | 'nothing' } | { readonly by: 'failed'; readonly error: string }
+
+export interface Resolution {
+  /** Munged version in force; empty while unresolved. */
+  readonly version: string
+  readonly problem?: string | undefined
+  readonly memory?: RolloutMemory | undefined
+  /** The version that the hash is made with; undefined = none is made, and `oldHash` stands. */
+  readonly hashed: string | undefined
+  readonly oldHash: string
+  readonly sucs?: SucResolution | undefined
+  readonly pending?: boolean
+}
+
+export interface Unresolved {
+  readonly plan: Plan
+  readonly invalid: string | undefined
+  readonly memory: RolloutMemory
+  /** The memory can be written. */
+  readonly writable: boolean
+}
+
+export type Resolve = (unresolved: Unresolved, pass: Pass) => Resolution
+
+export function readPlan(view: AnyPlan, conduct: Conduct, pass: Pass): PlanState {
   const { plan } = view
   const { spec, metadata } = plan
   const rules = pass.rules(view.key)
   const memoryError = view.memory.ok ? undefined : view.memory.error
   const memory: RolloutMemory = (view.memory.ok ? view.memory.memory : undefined) ?? { v: 1 }
-  const resolved = resolveVersion(plan, memory, memoryError === undefined, pass)
   const secrets = readSecrets(plan, pass)
-  const invalid = validatePlan(plan, (name) => (secrets.missing.has(name) ? false : true))
-  let hash = ''
-  if (resolved.version !== '' && !secrets.waiting && secrets.missing.size === 0) {
+  const unreadable = conduct.mode === 'strict' ? secrets.failed : undefined
+  const invalid = validatePlan(plan, (name) => (secrets.missing.has(name) ? false : true)) ?? unreadable
+  const resolved = conduct.resolve({ plan, invalid, memory, writable: memoryError === undefined }, pass)
+  let hash = resolved.oldHash
+  if (resolved.hashed !== undefined && !secrets.waiting && secrets.missing.size === 0) {
     const computed = latestHash({
       plan: { ...plan, status: { ...plan.status, conditions: [] } },
-      latestVersion: resolved.version,
+      latestVersion: resolved.hashed,
       secrets: secrets.found,
     })
     if (computed.ok) hash = computed.hash
   }
   return {
     key: view.key,
+    conduct,
     plan,
     ref: { namespace: view.namespace, name: view.name, uid: view.uid },
     resourceVersion: view.resourceVersion,
@@ -94,6 +127,8 @@ export function readPlan(view: AnyPlan, pass: Pass): PlanState {
     version: resolved.version,
     versionProblem: resolved.problem ?? secrets.problem,
     hash,
+    sucs: resolved.sucs,
+    pending: resolved.pending === true || secrets.unread,
     memory,
     memoryError,
     newMemory: rememberPolicy(resolved.memory ?? memory, rules, hash, memoryError === undefined) ?? resolved.memory,
@@ -129,13 +164,13 @@ function selectedNodes(plan: Plan, nodes: readonly NodeView[]): ReadonlyMap<stri
   return selected
 }
 
-interface Resolved {
-  readonly version: string
-  readonly problem?: string | undefined
-  readonly memory?: RolloutMemory | undefined
+/** `version`, or what the channel says once it agrees with itself. */
+export function resolveVersion(unresolved: Unresolved, pass: Pass): Resolution {
+  const found = agreedVersion(unresolved, pass)
+  return { ...found, hashed: found.version === '' ? undefined : found.version, oldHash: '' }
 }
 
-function resolveVersion(plan: Plan, memory: RolloutMemory, writable: boolean, pass: Pass): Resolved {
+function agreedVersion({ plan, memory, writable }: Unresolved, pass: Pass): Pick<Resolution, 'version' | 'problem' | 'memory'> {
   const { spec, status } = plan
   if (spec.version !== undefined && spec.version !== '') return { version: munge(spec.version) }
   const url = spec.channel
@@ -186,23 +221,34 @@ function resolveVersion(plan: Plan, memory: RolloutMemory, writable: boolean, pa
 function readSecrets(
   plan: Plan,
   pass: Pass,
-): { found: Map<string, Secret>; missing: Set<string>; waiting: boolean; problem: string | undefined } {
+): {
+  found: Map<string, Secret>
+  missing: Set<string>
+  waiting: boolean
+  unread: boolean
+  failed: string | undefined
+  problem: string | undefined
+} {
   const found = new Map<string, Secret>()
   const missing = new Set<string>()
-  let waiting = false
+  let unread = false
+  let failed: string | undefined
   let problem: string | undefined
   for (const { name, ignoreUpdates } of plan.spec.secrets ?? []) {
     if (ignoreUpdates === true) continue
     // Re-read when its metadata changes; the caller forgets the old answer then.
     pass.need({ kind: 'secret', name, maxAgeMs: Number.POSITIVE_INFINITY })
     const seen = pass.world.observed.secrets.get(name)
-    if (seen === undefined || !seen.ok) {
-      waiting = true
-      problem ??= seen === undefined ? `Secret ${name} has not been read yet` : `Secret ${name} cannot be read: ${seen.error}`
+    if (seen === undefined) {
+      unread = true
+      problem ??= `Secret ${name} has not been read yet`
+    } else if (!seen.ok) {
+      failed ??= `Secret ${name} cannot be read: ${seen.error}`
+      problem ??= failed
     } else if (seen.value === null) missing.add(name)
     else found.set(name, seen.value)
   }
-  return { found, missing, waiting, problem }
+  return { found, missing, waiting: unread || failed !== undefined, unread, failed, problem }
 }
 
 /** The Plan may mark nodes that already are at the target as done without running (design §4.9). */

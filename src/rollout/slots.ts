@@ -3,16 +3,19 @@ import { ANNOTATION_RETRY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN, LABEL_VERSI
 import { type Hold, hold } from '../api/reasons.ts'
 import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
-import { beatRefused, beatSince, driveStarted, isStarted } from './after-start.ts'
-import { driveTaken, enter, newWork, startHolds } from './before-start.ts'
+import { beatRefused, beatSince, isStarted } from './after-start.ts'
+import { driveTaken, enter, newWork, ofSUC, startHolds } from './before-start.ts'
+import { conductOf } from './conduct.ts'
 import { nextAttempt } from './failures.ts'
 import type { Context } from './gates/gate.ts'
-import { checkNode, NODE_GATES } from './gates/node-gates.ts'
-import { checkPlan, isForeignAndActive, START_PLAN_GATES } from './gates/plan-gates.ts'
+import { checkNode } from './gates/node-gates.ts'
+import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
+import { applyJob } from './job.ts'
 import type { Pass } from './pass.ts'
 import { isKnownImage, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
 import { backOut, jobRef, nodeRef, patchNode, recordOf, withoutPast, workOn } from './verdict.ts'
+import { isInTurn } from './strict/turn.ts'
 import { compareToTarget, isKubernetesVersion } from './version.ts'
 import type { JobView, NodeView } from './world.ts'
 
@@ -26,6 +29,9 @@ export interface Slots {
   /** Nodes whose failure holds their slot. */
   readonly failed: readonly NodeView[]
 }
+
+/** A watch that is later than this counts as stale, and then nothing is decided at all. */
+const WATCH_LAG_MS = 180_000
 
 export const claimKey = (state: Pick<PlanState, 'ref' | 'hash'>, node: NodeView): string => `${state.ref.uid}/${state.hash}/${node.uid}`
 
@@ -78,6 +84,8 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
     driveWork(state, node, work, context, pass)
     return 'keep'
   }
+  // SUC's list stands while it cannot tell what is to be done.
+  if (state.conduct.mode === 'strict' && (state.pending || state.invalid !== undefined || state.version === '')) return 'keep'
   if (recordOf(node).work !== undefined) {
     // Another Plan's turn on this node; its record is not ours to write. What SUC left to us stays until then.
     if (state.memory.adopt?.includes(node.hostname ?? '') !== true) return 'release'
@@ -91,7 +99,8 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
     const verdict = driveFailed(state, node, past, pass)
     return (verdict === 'again' || verdict === 'retry') && admitted(state, node, context, pass) ? 'keep' : verdict
   }
-  if (selected && pass.world.confirmed.has(claimKey(state, node))) return admitted(state, node, context, pass) ? 'keep' : 'release'
+  if (selected && pass.world.confirmed.has(claimKey(state, node)))
+    return admitted(state, node, context, pass) || mayHaveEntered(state, node, pass) ? 'keep' : 'release'
   if (past !== undefined) {
     if (state.hash === '') return 'failed'
     // A new hash re-arms the failure; the node keeps its slot and its cordon, and goes first (design §4.8).
@@ -104,14 +113,57 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
 /** The claim is confirmed: take the node, unless a gate has closed meanwhile. */
 function admitted(state: PlanState, node: NodeView, context: Context, pass: Pass): boolean {
   if (!pass.world.confirmed.has(claimKey(state, node)) || recordOf(node).work !== undefined) return false
-  const holds = [...checkPlan(START_PLAN_GATES, state, context), checkNode(NODE_GATES, state, node, context)].filter(
-    (found) => found !== undefined,
-  )
+  const holds = holdsOn(state, node, context)
   if (holds.length > 0) {
     pass.node(state.key, node.name, 'Pending', ...holds)
     return false
   }
+  if (isWedged(state, node, pass)) return true
+  pass.fact(entering(state, node))
   return enter({ state, node, context }, pass)
+}
+
+const entering = (state: PlanState, node: NodeView): string => `entering ${claimKey(state, node)}`
+
+/** Its record was to be written a short while ago: the answer may have been lost, and the watch be late. The slot waits until it shows. */
+function mayHaveEntered(state: PlanState, node: NodeView, pass: Pass): boolean {
+  const since = pass.world.since.get(entering(state, node))?.mono
+  if (since === undefined || pass.now.mono - since > WATCH_LAG_MS) return false
+  pass.fact(entering(state, node))
+  pass.lookAt(since + WATCH_LAG_MS + 1)
+  return true
+}
+
+function holdsOn(state: PlanState, node: NodeView, context: Context): Hold[] {
+  return [...checkPlan(state.conduct.startPlanGates, state, context), checkNode(state.conduct.nodeGates, state, node, context)].filter(
+    (found) => found !== undefined,
+  )
+}
+
+/** Strict: SUC deletes the Job of a node that its list seems not to hold, and waits for ever. */
+function isWedged(state: PlanState, node: NodeView, pass: Pass): boolean {
+  if (state.conduct.mode !== 'strict' || isInTurn(state.plan.status.applying, node.name)) return false
+  const made = applyJob({
+    plan: state.plan,
+    latestVersion: state.version,
+    latestHash: state.hash,
+    node,
+    settings: pass.world.settings,
+    mode: 'strict',
+    attempt: { planUID: state.ref.uid, attempt: 1, retry: '' },
+  })
+  const first = pass.fact(`wedged ${node.uid} ${state.hash}`).mono === pass.now.mono
+  if (first && made.ok) pass.step(node.name, [{ do: 'createJob', job: made.job }])
+  pass.node(
+    state.key,
+    node.name,
+    'Pending',
+    hold(
+      'JobNameConflict',
+      `node ${node.name} has another name than its label kubernetes.io/hostname, by which SUC takes its Job for one out of turn`,
+    ),
+  )
+  return true
 }
 
 function driveWork(state: PlanState, node: NodeView, work: Work, context: Context, pass: Pass): void {
@@ -143,16 +195,14 @@ function stepBack(state: PlanState, node: NodeView, work: Work, job: JobView, ho
 /** Work past the point of no return; `state` is missing when its Plan is gone. */
 export function driveStartedWork(node: NodeView, work: Work, pass: Pass, state?: PlanState): void {
   if (!isStarted(work)) return
-  driveStarted(
-    {
-      node,
-      work,
-      job: pass.jobWithUID(work.jobUID),
-      pods: pass.podsOf(work.jobUID),
-      plan: state?.ref,
-    },
-    pass,
-  )
+  if (node.unschedulable && work.kubectl?.cordonedBefore === false && recordOf(node).cordon === undefined) {
+    // The Job's own kubectl did it: written down like a cordon of SUC's that was adopted, so that whatever ends the work, in either mode, finds it.
+    const cordon = { at: formatTime(pass.now.wall), plan: work.plan, adopted: node.cordonOwner ?? '' }
+    pass.step(node.name, [patchNode(node, { ...recordOf(node), cordon })])
+    return pass.node(work.plan, node.name, 'Upgrading')
+  }
+  const started = { node, work, job: pass.jobWithUID(work.jobUID), pods: pass.podsOf(work.jobUID), plan: state?.ref, state }
+  conductOf(pass.world.settings).drive(started, pass)
 }
 
 /** The Plan is gone: past the point of no return the node is driven to its verdict, before it is given back. */
@@ -169,7 +219,7 @@ export function isArmed(state: PlanState, past: Outcome): boolean {
 
 function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass): Verdict {
   const atTarget = past.kubernetes && compareToTarget(node.kubeletVersion, past.target) === 0
-  if (atTarget && node.ready === 'True' && pass.podsOn(state.key, node.name).length === 0) {
+  if (state.conduct.nodeIsWitness && atTarget && node.ready === 'True' && pass.podsOn(state.key, node.name).length === 0) {
     recover(state, node, pass)
     return 'keep'
   }
@@ -235,6 +285,7 @@ function recover(state: PlanState, node: NodeView, pass: Pass): void {
 /** A node that SUC left in `applying`: its running Job is adopted, its cordon becomes ours, and the node is judged as any other (design §4.9). */
 function adopt(state: PlanState, node: NodeView, context: Context, pass: Pass): Verdict {
   const { now } = pass
+  if (!state.conduct.sortsLeftovers) return goesOn(state, node, context, pass)
   if (state.hash === '') {
     pass.node(state.key, node.name, 'Pending', hold('VersionUnresolved', state.versionProblem ?? 'the version is not resolved yet'))
     return 'keep'
@@ -246,7 +297,7 @@ function adopt(state: PlanState, node: NodeView, context: Context, pass: Pass): 
   const idle = job !== undefined && job.parallelism === 0 && job.active === 0
   const found: Work | undefined =
     job !== undefined && !idle
-      ? { ...newWork({ state, node }, pass), ...ofJob(state, job), adopted: true, startedAt: formatTime(job.createdAt), jobUID: job.uid }
+      ? { ...newWork({ state, node }, pass), ...ofJob(state, job), ...ofSUC(job) }
       : state.kubernetes && compareToTarget(node.kubeletVersion, state.version) === 0
         ? { ...newWork({ state, node }, pass), adopted: true, startedAt: formatTime(now.wall), jobUID: 'none' }
         : undefined
@@ -274,6 +325,29 @@ function adopt(state: PlanState, node: NodeView, context: Context, pass: Pass): 
   return goesFirst(state, node, context) ? 'again' : 'release'
 }
 
+/** Strict: SUC keeps each node of its list that it still selects, whatever its concurrency, and its Job as it is. */
+function goesOn(state: PlanState, node: NodeView, context: Context, pass: Pass): Verdict {
+  if (!state.selected.has(node.name) || node.hostname === undefined) return 'release'
+  const job = foreignJob(state, node, pass)
+  const ended = job !== undefined && (job.complete || job.failed !== undefined)
+  if (
+    job !== undefined &&
+    !job.deleting &&
+    job.labels[LABEL_VERSION] === state.version &&
+    (ended || isInTurn(state.plan.status.applying, node.name))
+  ) {
+    const work = { ...newWork({ state, node }, pass), ...ofJob(state, job), ...ofSUC(job) }
+    const shield = ended ? [] : [{ do: 'shieldJob', job: jobRef(job) } as const]
+    pass.step(node.name, [...shield, patchNode(node, { ...recordOf(node), work })])
+    pass.node(state.key, node.name, 'Upgrading')
+    return 'keep'
+  }
+  const holds = holdsOn(state, node, context)
+  pass.node(state.key, node.name, 'Pending', ...holds)
+  if (holds.length === 0 && !isWedged(state, node, pass)) enter({ state, node, context }, pass)
+  return 'keep'
+}
+
 /**
  * Of the nodes that SUC left without a Job and not at the target, one keeps its slot and is finished first. The others, and one that could
  * not be taken anyway, are given back, uncordoned, and taken in their turn: several cordoned servers would wait for each other for ever.
@@ -281,7 +355,7 @@ function adopt(state: PlanState, node: NodeView, context: Context, pass: Pass): 
 function goesFirst(state: PlanState, node: NodeView, context: Context): boolean {
   const left = (state.memory.adopt ?? []).filter((hostname) => state.plan.status.applying.includes(hostname)).toSorted()
   if (!state.selected.has(node.name) || left[0] !== node.hostname) return false
-  const found = checkNode(NODE_GATES, state, node, context)
+  const found = checkNode(state.conduct.nodeGates, state, node, context)
   return found === undefined || (found.endedBy !== 'person' && found.reason !== 'ControlPlaneBusy' && found.reason !== 'NodeBusy')
 }
 

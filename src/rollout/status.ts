@@ -127,10 +127,16 @@ export function differs(a: PlanStatus, b: PlanStatus): boolean {
   return significantlyDiffers(a, b) || key(a) !== key(b)
 }
 
-function dated(wanted: Wanted, old: readonly PlanCondition[], now: Moment): PlanCondition {
+/** With the times at which it was last written and last changed its status. */
+export function dated(
+  wanted: Omit<PlanCondition, 'lastUpdateTime' | 'lastTransitionTime'>,
+  old: readonly PlanCondition[],
+  now: Moment,
+): PlanCondition {
   const before = old.find((condition) => condition.type === wanted.type)
   const at = formatTime(now.wall)
-  const same = before?.status === wanted.status && (before.reason ?? '') === wanted.reason && (before.message ?? '') === wanted.message
+  const same =
+    before?.status === wanted.status && (before.reason ?? '') === (wanted.reason ?? '') && (before.message ?? '') === (wanted.message ?? '')
   return {
     ...wanted,
     lastUpdateTime: same ? (before.lastUpdateTime ?? at) : at,

@@ -30,13 +30,13 @@ export function cordonIsOurs(node: NodeView): boolean {
 
 type NodePatch = Extract<Action, { do: 'patchNode' }>
 
-/** A PATCH of the node that carries the record; uncordons where asked and the cordon is ours. */
+/** A PATCH of the node that carries the record; uncordons where asked and the cordon is ours, or whoever's it is with `anyones`. */
 export function patchNode(
   node: NodeView,
   record: NodeRecord,
-  more: { uncordon?: boolean; labels?: Readonly<Record<string, string>> } = {},
+  more: { uncordon?: boolean; anyones?: boolean; labels?: Readonly<Record<string, string>> } = {},
 ): NodePatch {
-  const lift = more.uncordon === true && cordonIsOurs(node)
+  const lift = more.uncordon === true && (cordonIsOurs(node) || (more.anyones === true && node.unschedulable))
   const { cordon, ...rest } = record
   return {
     do: 'patchNode',
@@ -100,7 +100,8 @@ export function fail(
   node: NodeView,
   work: Work,
   failure: Failure,
-  more: { job?: JobView; intact: boolean; plan?: Ref; clock: string },
+  /** `verbatim`: the Plan's event is the message as it is. */
+  more: { job?: JobView; intact: boolean; plan?: Ref; clock: string; verbatim?: boolean },
 ): void {
   const { work: _work, ...record } = recordOf(node)
   const outcome: Outcome = {
@@ -136,7 +137,7 @@ export function fail(
       on: { kind: 'Plan', ...more.plan },
       type: 'Warning',
       reason: failure.reason,
-      message: `Node ${node.name}: ${failure.message}`,
+      message: more.verbatim === true ? failure.message : `Node ${node.name}: ${failure.message}`,
     })
   pass.step(node.name, actions)
 }

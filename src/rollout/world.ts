@@ -71,6 +71,12 @@ export interface JobView {
   readonly complete: boolean
   readonly failed: { readonly reason: string; readonly message: string } | undefined
   readonly ttlSeconds: number | undefined
+  /** upgrade.cattle.io/ttl-seconds-after-finished, which counts where the Job has no TTL of its own. */
+  readonly ttlAnnotation: string | undefined
+  /** When it became complete or failed, milliseconds since the epoch by the API server's clock. */
+  readonly finishedAt: number | undefined
+  /** It has an owner: Kubernetes deletes it with its Plan (strict compatibility). */
+  readonly owned: boolean
   readonly deadlineSeconds: number | undefined
   readonly deleting: boolean
 }
@@ -207,6 +213,9 @@ export interface World {
   readonly confirmed: ReadonlySet<string>
 }
 
+/** A status as it is sent: `null` takes a field out. */
+export type WrittenStatus = { readonly [field in keyof PlanStatus]?: PlanStatus[field] | null }
+
 /** Something that costs requests; gather fetches it, bounded and de-duplicated, when it is missing or older than `maxAgeMs`. */
 export type Need =
   | { readonly kind: 'drain'; readonly node: string; readonly maxAgeMs: number }
@@ -228,7 +237,7 @@ export type Action =
       readonly do: 'writeStatus'
       readonly plan: Ref
       readonly resourceVersion: string
-      readonly status: Partial<PlanStatus>
+      readonly status: WrittenStatus
       readonly confirm: readonly string[]
     }
   | { readonly do: 'writePolicyStatus'; readonly policy: Ref; readonly resourceVersion: string; readonly status: PolicyStatus }
@@ -260,10 +269,12 @@ export type Action =
   /** With `resourceVersion`: only while the Job is as it was seen, so that one started meanwhile is left alone. */
   | { readonly do: 'deleteJob'; readonly job: Ref; readonly resourceVersion?: string }
   /**
-   * A finished Job that has been judged gets its TTL, and loses the controller's label: a returning SUC would take its word, mark a node done
-   * that is not, and uncordon one that somebody has cordoned since.
+   * A finished Job that has been judged gets its TTL. `disown`: it loses the controller's label, or a returning SUC would take its word, mark a
+   * node done that is not, and uncordon one that somebody has cordoned since. In strict its word has been taken already.
    */
-  | { readonly do: 'expireJob'; readonly job: Ref; readonly ttlSeconds: number }
+  | { readonly do: 'expireJob'; readonly job: Ref; readonly ttlSeconds: number; readonly disown?: true }
+  /** What SUC's apply library does to a Job that it finds: labels, annotations and owner become those of `like`. */
+  | { readonly do: 'markJob'; readonly job: Ref; readonly like: Job }
   /** Checks the node's gates again, from a quorum read where `quorum` says so; a hold deletes the paused Job and ends the step. */
   | { readonly do: 'recheck'; readonly plan: PlanKey; readonly node: string; readonly job: Ref; readonly quorum: boolean }
   | {

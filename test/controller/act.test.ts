@@ -144,7 +144,10 @@ describe('a Job that a returning SUC must leave alone', () => {
   test('is shielded by the very write that starts it', async () => {
     const { calls, perform } = bench({})
     await perform({ about: 'n1', actions: [{ do: 'startJob', job }] })
-    expect(calls.map(({ body }) => body)).toEqual([{ metadata: { uid: 'u', annotations: shield }, spec: { parallelism: 1 } }])
+    expect(calls.map(({ body }) => body)).toEqual([
+      // Its TTL comes with the verdict: a strict Job has one from birth, as SUC's.
+      { metadata: { uid: 'u', annotations: shield }, spec: { parallelism: 1, ttlSecondsAfterFinished: null } },
+    ])
   })
 
   test('is shielded without a change of what it does, when it is adopted', async () => {
@@ -157,7 +160,10 @@ describe('a Job that a returning SUC must leave alone', () => {
 describe('what is left of a Job', () => {
   test('is hidden from SUC once the node is judged', async () => {
     const { calls, perform } = bench({})
-    await perform({ about: 'job u', actions: [{ do: 'expireJob', job: { namespace: 'd', name: 'j', uid: 'u' }, ttlSeconds: 900 }] })
+    await perform({
+      about: 'job u',
+      actions: [{ do: 'expireJob', job: { namespace: 'd', name: 'j', uid: 'u' }, ttlSeconds: 900, disown: true }],
+    })
     const labels = { 'upgrade.cattle.io/controller': null }
     expect(calls.map(({ body }) => body)).toEqual([{ metadata: { uid: 'u', labels }, spec: { ttlSecondsAfterFinished: 900 } }])
   })

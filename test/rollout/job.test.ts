@@ -79,12 +79,14 @@ describe('a native apply Job', () => {
     expect(job.spec?.template.metadata?.annotations?.['drover.io/attempt']).toBe(MARK)
   })
 
-  test("carries SUC's marks but for `applied`, without which SUC replaces a Job that nobody started", () => {
+  test("carries SUC's marks but for `applied`, without which SUC replaces a Job that nobody started; strict carries that too", () => {
     const input = jobInput(planWith({ cordon: true, prepare: { image: 'a' } }))
     const [native, strict] = [nativeJob(input), strictJob(input)]
     expect(native.spec?.template.spec?.initContainers).toBeUndefined()
     expect(native.spec?.template.metadata?.labels).not.toHaveProperty('objectset.rio.cattle.io/hash')
-    for (const { metadata } of [native, strict]) {
+    const { 'objectset.rio.cattle.io/applied': applied, ...annotations } = strict.metadata?.annotations ?? {}
+    expect(JSON.parse(applied ?? '')).toEqual({ ...strict, metadata: { ...strict.metadata, annotations } })
+    for (const { metadata } of [native, { ...strict, metadata: { ...strict.metadata, annotations } }]) {
       expect(metadata?.labels?.['objectset.rio.cattle.io/hash']).toBe('d661ea5d7278683dce770ce40b105bf148fce4d9')
       expect(without(metadata?.annotations, (key) => !key.startsWith('objectset.'))).toEqual({
         'objectset.rio.cattle.io/id': 'system-upgrade-controller',
@@ -174,7 +176,10 @@ describe('a strict apply Job', () => {
       const backoffLimit = theirs.spec?.backoffLimit ?? 0
       const settings = { ...input.settings, job: { ...input.settings.job, backoffLimit } }
       const { apiVersion: _api, kind: _kind, ...ours } = strictJob({ ...input, settings })
-      expect({ ...ours, spec: { ...ours.spec, parallelism: theirs.spec?.parallelism } }).toEqual(theirs)
+      // What SUC kept in the mark is the Job as it was before the mark.
+      const annotations = without(ours.metadata?.annotations, (key) => key === 'objectset.rio.cattle.io/applied')
+      const spec = { ...ours.spec, parallelism: theirs.spec?.parallelism }
+      expect({ ...ours, metadata: { ...ours.metadata, annotations }, spec }).toEqual(theirs)
     }
   })
 

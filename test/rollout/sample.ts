@@ -46,7 +46,7 @@ export function jobInput(plan: Plan, node: Partial<JobInput['node']> = {}): JobI
 
 /** The cases of a golden file. */
 export function golden(name: string): readonly JsonObject[] {
-  const lines = readFileSync(new URL(`../vectors/golden/${name}.jsonl`, import.meta.url), 'utf8')
+  const lines = readFileSync(new URL(`../vectors/suc/${name}.jsonl`, import.meta.url), 'utf8')
     .trim()
     .split('\n')
   return lines.map((line) => parseJson(line) as JsonObject)

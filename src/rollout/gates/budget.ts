@@ -58,8 +58,8 @@ function exceeds(
   context: Context,
   allows: string,
 ): Hold | undefined {
-  // A node that is unavailable anyway costs nothing.
-  if (context.cluster.unavailable.has(node.name)) return undefined
+  // A node that is unavailable anyway costs nothing. Strict takes NotReady nodes too, and several that fail so would hold each other for ever.
+  if (context.conduct.mode === 'native' && context.cluster.unavailable.has(node.name)) return undefined
   const none = limit.kind === 'percent' ? limit.percent === 0 : limit.count === 0
   const allowed = none ? 0 : Math.max(1, scaleIntOrPercent(limit, nodes.size, 'down'))
   let taken = 0

@@ -1,11 +1,13 @@
 /** A gate answers one question: may this go on? Undefined = yes. Adding a gate is one small function in one of the two lists. */
 import type { Hold } from '../../api/reasons.ts'
+import type { Conduct } from '../conduct.ts'
 import type { Ledger } from '../ledger.ts'
 import type { PlanState } from '../plan-state.ts'
 import type { NodeView, World } from '../world.ts'
 
 export interface Context {
   readonly world: World
+  readonly conduct: Conduct
   readonly ledger: Ledger
   /** States of all Plans of our namespace that can be read. */
   readonly states: ReadonlyMap<string, PlanState>

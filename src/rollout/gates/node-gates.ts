@@ -2,6 +2,7 @@
 import { type Hold, hold } from '../../api/reasons.ts'
 import { untoleratedTaints } from '../../kube/objects/taints.ts'
 import type { PlanState } from '../plan-state.ts'
+import { applyJobName } from '../job.ts'
 import { inWave } from '../policy/waves.ts'
 import { compareToTarget, minorsBetween, munge, parseVersion } from '../version.ts'
 import type { NodeView } from '../world.ts'
@@ -48,6 +49,13 @@ const notBusy: NodeGate = (state, node, { ledger }) => {
         { blockedBy, endedBy: 'person' },
       )
     : hold('NodeBusy', `Plan ${other.plan} works on node ${node.name}`, { blockedBy })
+}
+
+/** A failure of another Plan keeps no Plan of SUC's waiting. */
+const notWorkedOn: NodeGate = (state, node, { ledger }) => {
+  const other = ledger.othersOn(node, state.key).find(({ failed }) => !failed)
+  if (other === undefined) return undefined
+  return hold('NodeBusy', `Plan ${other.plan} works on node ${node.name}`, { blockedBy: `Plan/${other.plan}` })
 }
 
 const ready: NodeGate = (state, node) =>
@@ -157,6 +165,15 @@ function serverBehind(cluster: Cluster, version: string): NodeView | undefined {
 
 const behind = new WeakMap<Cluster, Map<string, NodeView | undefined>>()
 
+/** SUC's Job has succeeded on the node: it is about to be labelled (strict/jobs.ts), not to be taken. */
+function doneBySUC(state: PlanState, node: NodeView, { world }: Context): Hold | undefined {
+  const name = applyJobName(state.plan.metadata.name, node.name, state.hash)
+  const job = world.jobs.find((other) => other.name === name && other.namespace === state.ref.namespace)
+  return job?.attempt === undefined && job?.complete === true
+    ? hold('WaitingForPods', `Job ${name} was made by SUC and has succeeded`)
+    : undefined
+}
+
 const oneServerAtATime: NodeGate = (state, node, { cluster, ledger }) => {
   if (!state.disruptive || !(node.controlPlane || node.etcd)) return undefined
   for (const server of cluster.servers) {
@@ -189,6 +206,9 @@ export const NODE_GATES: readonly NodeGate[] = [
   etcdQuorum,
   ...BUDGET_GATES,
 ]
+
+/** In strict compatibility: what claim, record and the cluster's budget rest on; SUC asks nothing of a node. */
+export const STRICT_NODE_GATES: readonly NodeGate[] = [recordReadable, nodeHeld, hostname, notWorkedOn, doneBySUC, ...BUDGET_GATES]
 
 export function checkNode(gates: readonly NodeGate[], state: PlanState, node: NodeView, context: Context): Hold | undefined {
   for (const gate of gates) {

@@ -1,5 +1,5 @@
 /** Gates of a whole Plan: asked once a pass. While one holds, no node of the Plan is taken; nodes past the point of no return go on. */
-import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
+import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
 import { opening } from '../policy/calendar.ts'
@@ -19,8 +19,8 @@ const memoryReadable: PlanGate = ({ memoryError }) =>
 
 const valid: PlanGate = ({ invalid }) => (invalid === undefined ? undefined : hold('PlanInvalid', invalid))
 
-const resolved: PlanGate = ({ hash, versionProblem }) =>
-  hash !== '' ? undefined : hold('VersionUnresolved', versionProblem ?? 'the version is not resolved yet')
+const resolved: PlanGate = ({ version, hash, pending, versionProblem }) =>
+  version !== '' && hash !== '' && !pending ? undefined : hold('VersionUnresolved', versionProblem ?? 'the version is not resolved yet')
 
 export const namespaceHeld: PlanGate = (_state, { world }) =>
   world.namespaceHold === undefined
@@ -88,6 +88,9 @@ export const inWindow: PlanGate = ({ plan }, { world }) => {
   return hold('OutsideWindow', `the window opens at ${new Date(opens).toISOString()}`, { retryAt: opens })
 }
 
+/** SUC looks at the window only while nothing is in `applying` (contract, Window). */
+const inWindowAtFirst: PlanGate = (state, context) => (state.plan.status.applying.length > 0 ? undefined : inWindow(state, context))
+
 /** The windows and exclusions of the policy; asked for every node. */
 export const inCalendar: PlanGate = ({ rules }, { world }) => {
   if (rules.calendar === undefined) return undefined
@@ -148,7 +151,11 @@ export function openNodes(state: PlanState, { ledger }: Pick<Context, 'ledger'>)
 
 /** A SUC under another name, or a person, works on this Plan's nodes beside us: two hands on one machine (design §4, one at a time). */
 const nobodyElse: PlanGate = (state, { world, cluster }) => {
-  const other = world.jobs.find((job) => isForeignAndActive(job, state) && !isAdopted(job, state, cluster))
+  // To strict, Jobs under its own name are its own, whoever made them.
+  const own = state.conduct.mode === 'strict' ? world.settings.name : undefined
+  const other = world.jobs.find(
+    (job) => isForeignAndActive(job, state) && !isAdopted(job, state, cluster) && job.labels[LABEL_CONTROLLER] !== own,
+  )
   if (other === undefined) return undefined
   return hold(
     'AnotherController',
@@ -210,6 +217,24 @@ export const START_PLAN_GATES: readonly PlanGate[] = [
   aborted,
   imageMatches,
 ]
+
+/** What makes a node that has not been started be given back. */
+export const KEEP_PLAN_GATES: readonly PlanGate[] = [namespaceHeld, aborted, inWindow, inCalendar]
+
+/** The same three in strict compatibility: SUC's own rules, and what people ask for by annotations. */
+export const STRICT_PLAN_GATES: readonly PlanGate[] = [
+  readable,
+  memoryReadable,
+  valid,
+  resolved,
+  namespaceHeld,
+  paused,
+  aborted,
+  inWindowAtFirst,
+  nobodyElse,
+]
+export const STRICT_START_PLAN_GATES: readonly PlanGate[] = [memoryReadable, valid, resolved, namespaceHeld, paused, aborted]
+export const STRICT_KEEP_PLAN_GATES: readonly PlanGate[] = [namespaceHeld, aborted]
 
 export function checkPlan(gates: readonly PlanGate[], state: PlanState, context: Context): Hold[] {
   return gates.map((gate) => gate(state, context)).filter((found) => found !== undefined)
