@@ -11,6 +11,7 @@ import { sucJob } from '../../src/rollout/suc-job.ts'
 import { type Instant, isInside, parseWindow } from '../../src/rollout/window.ts'
 import { type Case, type Replay, listAt, objectAt, textAt } from './case.ts'
 import { replayChannel } from './replay-channel.ts'
+import { replayLabels, replaySync, replayValidate } from './replay-controller.ts'
 
 /** By the file's name without `.jsonl`. */
 export const REPLAYS: Readonly<Record<string, Replay>> = {
@@ -20,10 +21,10 @@ export const REPLAYS: Readonly<Record<string, Replay>> = {
   'select-nodes': unlessUndecodable(replaySelectNodes),
   window: replayWindow,
   channel: replayChannel,
+  validate: unlessUndecodable(replayValidate),
+  sync: unlessUndecodable(replaySync),
+  'post-complete-labels': unlessUndecodable(replayLabels),
 }
-
-/** These run a whole controller against an API server; nothing replays them yet, so they count neither as passed nor as failed. */
-export const NOT_REPLAYED: ReadonlySet<string> = new Set(['validate', 'sync', 'post-complete-labels'])
 
 /**
  * `decodeError`: SUC's types refuse the object, and with it every Plan of the namespace; the text is Go's. Drover reads what only these types are too
