@@ -85,11 +85,19 @@ const EVENTS = [
 ]
 
 /** Everything that a large run must have exercised at least once. */
-export function required(checks: readonly string[], holds: readonly string[], phases: readonly string[]): readonly string[] {
+export function required(
+  checks: readonly string[],
+  strictChecks: readonly string[],
+  holds: readonly string[],
+  phases: readonly string[],
+): readonly string[] {
   return [
     ...BY_PHASE.flatMap((name) => PHASES.map((phase) => `${name} × ${phase}`)),
     ...EVENTS,
     ...checks.map((promise) => `check ${promise}`),
+    ...strictChecks.map((promise) => `strict check ${promise}`),
+    'strict done',
+    'strict failed',
     ...holds.map((reason) => `hold ${reason}`),
     ...phases.map((phase) => `phase ${phase}`),
   ]

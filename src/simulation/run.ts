@@ -6,10 +6,10 @@ import { createFaults } from '../sandbox/faults.ts'
 import { act, createPlan, type Stage } from './act.ts'
 import { sprung } from './ambush.ts'
 import { buildCluster, channelServer } from './build.ts'
-import type { Truth } from './checkers/excuses.ts'
+import { isDone, type Truth } from './checkers/excuses.ts'
 import { type Violation, whoIs } from './checkers/fact.ts'
 import { createJudge, type Judge } from './checkers/judge.ts'
-import { recordOf } from './checkers/seen.ts'
+import { keyOf, recordOf } from './checkers/seen.ts'
 import { type Counters, counting } from './counters.ts'
 import { createControllers } from './fleet-of-controllers.ts'
 import { askRetry, failedPlans, mend, restartStale } from './operator.ts'
@@ -177,7 +177,9 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   if (judge.violations.length === 0) judge.see({ kind: 'end', mono: sandbox.clock.mono(), stillWriting: !ended })
   controllers.stop()
   await sandbox.stop()
-  for (const [promise, count] of Object.entries(judge.checks())) add(`check ${promise}`, count)
+  const mode = isStrict(scenario) ? 'strict check' : 'check'
+  for (const [promise, count] of Object.entries(judge.checks())) add(`${mode} ${promise}`, count)
+  if (isStrict(scenario)) for (const [what, count] of Object.entries(outcomesOf(judge.mirror))) add(`strict ${what}`, count)
   for (const [excuse, count] of judge.excused) add(`excused ${excuse}`, count)
   return {
     seed: scenario.seed,
@@ -199,10 +201,25 @@ function busy(judge: Judge): boolean {
   return [...judge.mirror.nodes.values()].some((node) => recordOf(node)?.work !== undefined)
 }
 
+const isStrict = ({ env }: Scenario): boolean => env['DROVER_COMPATIBILITY'] === 'strict'
+
+/** How many nodes of Plans that still exist were done and failed in the end. */
+function outcomesOf(mirror: Judge['mirror']): Readonly<Record<string, number>> {
+  let [done, failed] = [0, 0]
+  for (const plan of mirror.plans.values()) {
+    for (const node of mirror.nodes.values()) {
+      if (isDone(node, plan)) done += 1
+      else if (recordOf(node)?.past?.[keyOf(plan.metadata)]?.result === 'Failed') failed += 1
+    }
+  }
+  return { done, failed }
+}
+
 function truthOf(sandbox: Sandbox, scenario: Scenario): Truth {
   const maxUnavailable = scenario.env['DROVER_CLUSTER_MAX_UNAVAILABLE']
   return {
     ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
+    strict: isStrict(scenario),
     namespace: NAMESPACE,
     well(name) {
       const machine = sandbox.machines.get(name)

@@ -8,6 +8,8 @@ import { makePlans, type PlanDraft } from './plans.ts'
 import type { Scenario } from './scenario.ts'
 
 const MINUTE = 60_000
+/** One world in so many runs in strict compatibility. By number, so that the others stay what they are. */
+const STRICT_EVERY = 6
 
 /** What plans.ts and happenings.ts need to know of the world that is being made. */
 export interface Draft {
@@ -36,7 +38,7 @@ export function makeScenario(seed: number): Scenario {
     channels: plans.channels,
     controllers: makeControllers(d),
     splitBrain: chaos && d.chance(0.15),
-    env: makeEnv(d),
+    env: { ...makeEnv(d), ...(seed % STRICT_EVERY === 0 ? { DROVER_COMPATIBILITY: 'strict' } : {}) },
     rates: chaos ? makeRates(d) : {},
     crashRate: chaos && d.chance(0.7) ? d.pick([0.01, 0.03, 0.1]) : 0,
     happenings: chaos ? makeHappenings(d, draft, plans) : [],

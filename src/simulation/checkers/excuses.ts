@@ -22,6 +22,8 @@ export interface Truth {
   well(node: string): boolean
   /** The namespace carries people's kill switch. */
   namespaceHeld(): boolean
+  /** The controllers run in strict compatibility: promises 3 to 7 are not given, and Jobs cordon the nodes. */
+  readonly strict?: boolean
   /** DROVER_CLUSTER_MAX_UNAVAILABLE, if it is set. */
   readonly maxUnavailable?: string
 }
@@ -57,6 +59,7 @@ export type Excuse =
   | 'drain'
   | 'slots'
   | 'budget'
+  | 'endless'
 
 /** Plans of the controller's namespace that still exist. */
 export function plansOf(mirror: Mirror, truth: Truth): readonly SeenPlan[] {
@@ -93,6 +96,8 @@ export function planExcuse(plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse
   const version = plan.status?.latestVersion ?? ''
   if (tag !== undefined && isKnownImage(plan.spec.upgrade.image) && readVersion(version) !== undefined && tag !== version)
     return 'imageMismatch'
+  // A Job without a deadline may wait for ever, and strict waits with it.
+  if (truth.strict === true && plan.spec.jobActiveDeadlineSecs === 0) return 'endless'
   const [verb, needed] = plan.spec.prepare?.args ?? []
   if (
     verb === 'prepare' &&
@@ -184,9 +189,15 @@ function budgetExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Tru
   const budget = budgetOf(truth, mirror)
   if (budget === undefined || !isDisruptive(plan)) return undefined
   const down = [...mirror.nodes.values()].filter(
-    (other) => other !== node && (isCordoned(other) || !isReady(other) || !truth.well(other.metadata.name)),
+    (other) => other !== node && (isCordoned(other) || !isReady(other) || !truth.well(other.metadata.name) || keepsFailure(other, mirror)),
   )
   return down.length >= budget ? 'budget' : undefined
+}
+
+/** A failed node that stands in `applying` counts as unavailable (design §4.8). */
+function keepsFailure(node: SeenNode, mirror: Mirror): boolean {
+  const failed = Object.entries(recordOf(node)?.past ?? {}).filter(([, outcome]) => outcome.result === 'Failed')
+  return failed.some(([key]) => mirror.plans.get(key)?.status?.applying?.includes(hostnameOf(node) ?? '') === true)
 }
 
 function quorumExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {

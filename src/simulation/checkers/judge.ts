@@ -28,20 +28,23 @@ export interface Judge {
 export function createJudge(truth: Truth): Judge {
   const mirror = createMirror()
   const excused = new Map<Excuse, number>()
-  const checkers: readonly Checker[] = [
+  const always: readonly Checker[] = [
     limits(mirror, truth),
     claimFirst(mirror),
-    onlyOurCordons(mirror),
-    doneMeansDone(mirror),
-    quorum(mirror),
-    forwardOnly(mirror),
-    lookBeforeCordon(mirror),
     heldStart(mirror),
     noHotLoop(),
     neverTwice(mirror),
     itEnds(mirror, truth, excused),
     nothingLeft(mirror, truth),
   ]
+  const native: readonly Checker[] = [
+    onlyOurCordons(mirror),
+    doneMeansDone(mirror),
+    quorum(mirror),
+    forwardOnly(mirror),
+    lookBeforeCordon(mirror),
+  ]
+  const checkers = truth.strict === true ? always : [...always, ...native]
   const violations: Violation[] = []
   let write = 0
   return {

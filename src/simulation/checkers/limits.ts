@@ -58,7 +58,7 @@ function overBudget(mirror: Mirror, truth: Truth, node: SeenNode, key: string, m
   const down = [...mirror.nodes.values()].filter(
     (other) => other.metadata.uid !== node.metadata.uid && isDown(mirror, other, mono - LOOKED_AGO_MS),
   )
-  if (down.length < budget || isDown(mirror, node, mono - LOOKED_AGO_MS, mono)) return undefined
+  if (down.length < budget || isDown(mirror, node, mono, mono)) return undefined
   return `${down.length + 1} nodes unavailable (${down.map(({ metadata }) => metadata.name).join(', ')} and this one), the cluster allows ${budget}`
 }
 

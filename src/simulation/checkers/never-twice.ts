@@ -15,6 +15,8 @@ export function neverTwice(mirror: Mirror): Checker {
   /** When work on a node, and a Job, were begun: what people ask for after that is a wish of its own. */
   const taken = new Map<string, number>()
   const made = new Map<string, number>()
+  /** When Nodes registered, by UID. */
+  const born = new Map<string, number>()
   /** UIDs of Jobs that a person deleted: what they did to the node is unknown, and the person asked for it. */
   const deletedByHand = new Set<string>()
   /** Last write of a person that changed a Plan's label on a node, by node and Plan name: taking it away asks for another run. */
@@ -34,7 +36,11 @@ export function neverTwice(mirror: Mirror): Checker {
     const plan = mirror.plans.get(place.plan)
     const planName = place.plan.slice(place.plan.indexOf('/') + 1)
     const hash = job.metadata.labels?.[`plan.upgrade.cattle.io/${planName}`]
-    const key = `${mirror.nodes.get(pod.spec?.nodeName ?? '')?.metadata.uid}|${plan?.metadata.uid}|${hash}`
+    const nodeUID = mirror.nodes.get(pod.spec?.nodeName ?? '')?.metadata.uid
+    // Another machine has come under the name since the Job was made: nobody chose it.
+    const jobMade = made.get(owner.uid)
+    if (jobMade !== undefined && (born.get(nodeUID ?? '') ?? 0) > jobMade) return []
+    const key = `${nodeUID}|${plan?.metadata.uid}|${hash}`
     const before = runs.get(key)
     if (before?.job === owner.uid) return []
     runs.set(key, { job: owner.uid, n: Math.min(made.get(owner.uid) ?? write.n, taken.get(place.node) ?? write.n) })
@@ -76,6 +82,8 @@ export function neverTwice(mirror: Mirror): Checker {
       if (fact.write.ref.resource === 'nodes' && whoIs(fact.write.user) === 'person') noteLabels(fact.write)
       const touches = touchesOf(fact.write, mirror)
       if (touches.some((touch) => touch.what === 'work')) taken.set(fact.write.ref.name ?? '', fact.write.n)
+      if (fact.write.ref.resource === 'nodes' && fact.write.verb === 'create')
+        born.set((fact.write.after as SeenNode).metadata.uid, fact.write.n)
       if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'create')
         made.set((fact.write.after as SeenJob).metadata.uid, fact.write.n)
       if (fact.write.ref.resource === 'jobs' && fact.write.verb === 'delete' && whoIs(fact.write.user) === 'person') {

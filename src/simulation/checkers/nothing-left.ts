@@ -1,14 +1,16 @@
 import { drainImpossible, isDone, nodeExcuse, planExcuse, selectedBy, type Truth } from './excuses.ts'
 import type { Checker } from './fact.ts'
 import type { Mirror } from './mirror.ts'
-import { isLive, keyOf, recordOf, type SeenNode, type SeenPlan, type SeenPod } from './seen.ts'
-import { placeOf } from './touch.ts'
+import { isCordoned, isLive, keyOf, recordOf, type SeenNode, type SeenPlan, type SeenPod } from './seen.ts'
+import { placeOf, touchesOf } from './touch.ts'
 
 /**
  * Promise 12, judged at the end: no slot for a node that is gone, done or untouched; no record of live work of a Plan that is gone; no in-flight label
  * without work; no pull pod of a Plan or node that needs it no more, no prepare Job or paused apply Job of ours. Nodes that are not well are left alone until they are.
  */
 export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
+  /** UIDs of nodes on which a Job of ours has run: other cordons of kubectl containers are a former SUC's. */
+  const jobsRan = new Set<string>()
   let checks = 0
 
   /** A SUC put it there, and something that a person has to settle holds it. */
@@ -44,10 +46,18 @@ export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
       const { name, labels } = node.metadata
       if (work === undefined && labels?.['drover.io/in-flight'] !== undefined)
         broken.push(`${name} carries the in-flight label without work`)
+      if (truth.strict === true && carriesJobsCordon(node) && truth.well(name)) broken.push(`${name} still carries the cordon of a Job`)
       if (work !== undefined && mirror.plans.get(work.plan)?.metadata.uid !== work.planUID && truth.well(name))
         broken.push(`${name} carries work of ${work.plan}, which is gone`)
     }
     return broken
+  }
+
+  /** Strict: it was cordoned by a Job that we made, and is neither worked on nor kept after a failure. */
+  function carriesJobsCordon(node: SeenNode): boolean {
+    const record = recordOf(node)
+    const byJob = isCordoned(node) && mirror.node(node.metadata.uid).cordon?.by === 'suc' && jobsRan.has(node.metadata.uid)
+    return byJob && record?.work === undefined && record?.past?.[record.cordon?.plan ?? '']?.result !== 'Failed'
   }
 
   /** An image pulled ahead for a node that a Plan still has to do. */
@@ -79,6 +89,13 @@ export function nothingLeft(mirror: Mirror, truth: Truth): Checker {
   return {
     promise: '12 nothing left behind',
     checks: () => checks,
-    see: (fact) => (fact.kind === 'end' ? [...slots(), ...nodes(), ...things()] : []),
+    see(fact) {
+      if (fact.kind === 'write') {
+        const run = touchesOf(fact.write, mirror).find(({ what }) => what === 'run')
+        const uid = run === undefined ? undefined : mirror.nodes.get(run.node)?.metadata.uid
+        if (uid !== undefined) jobsRan.add(uid)
+      }
+      return fact.kind === 'end' ? [...slots(), ...nodes(), ...things()] : []
+    },
   }
 }

@@ -41,6 +41,7 @@ export interface SeenPlan {
   readonly metadata: Meta
   readonly spec: {
     readonly concurrency?: number
+    readonly jobActiveDeadlineSecs?: number
     readonly version?: string
     readonly channel?: string
     readonly cordon?: boolean
