@@ -15,7 +15,7 @@ const POLL_MS = 50
 const ROUNDS = 3
 const ROUND_MS = 1_500
 
-/** Reads the cluster and decides, without writing anything. @throws Error when the cluster cannot be read within 30 s */
+/** Reads the cluster and decides, without writing anything. @throws Error when the cluster cannot be read within 30 s, or may not be read */
 export async function lookOnce(process: Process, settings: Settings): Promise<{ readonly world: World; readonly decision: Decision }> {
   const end = new AbortController()
   const client = createClient(process, { signal: end.signal })
@@ -24,6 +24,8 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
   try {
     const deadline = process.clock.mono() + SYNC_TIMEOUT_MS
     while (!caches.synced()) {
+      const refusal = caches.refusal()
+      if (refusal !== undefined) throw new Error(`the API server does not let you read it: ${refusal}`)
       if (process.clock.mono() > deadline)
         throw new Error(
           'the cluster could not be read within 30 s; is the API server reachable, and are Plans, RolloutPolicies, Nodes, Jobs and Pods readable for you??',

@@ -30,6 +30,7 @@ async function install(crd: CRD, process: Process, client: Client, signal: Abort
         throw error
       })
       if (current === undefined) await client.create(PATH, crd, { signal })
+      else if (deleting(current)) process.log.info('the CRD is being deleted, waiting until it is gone', { crd: crd.metadata.name })
       else if (!covers(current['spec'], crd.spec)) {
         process.log.info('the CRD is not ours, bringing it up to date', { crd: crd.metadata.name })
         // Not over what a second replica does at the same time.
@@ -46,6 +47,8 @@ async function install(crd: CRD, process: Process, client: Client, signal: Abort
     }
   }
 }
+
+const deleting = (crd: JsonObject): boolean => (crd['metadata'] as { deletionTimestamp?: string }).deletionTimestamp !== undefined
 
 function established(crd: JsonObject): boolean {
   const status = crd['status'] as { conditions?: readonly { type: string; status: string }[] } | undefined

@@ -122,6 +122,7 @@ export async function runController(process: Process, settings: Settings, signal
     try {
       const missing = await missingPermissions(client, neededPermissions(settings.namespace, settings.name), signal)
       if (missing.length > 0) log.error('permissions are missing; apply manifests/ or grant them', { missing })
+      else log.info('own permissions checked, none is missing')
     } catch (error) {
       if (!signal.aborted) log.warn('own permissions could not be checked', { error: messageOf(error) })
     }

@@ -28,6 +28,7 @@ const LOG_ONLY = new Set([
   `create leases in ${NAMESPACE}`,
   `get leases in ${NAMESPACE}`,
   `update leases in ${NAMESPACE}`,
+  `patch rolloutpolicies/status in ${NAMESPACE}`,
   'create events',
   'patch events',
   'create customresourcedefinitions',
@@ -107,6 +108,8 @@ async function stage(granted: readonly Permission[], crd: boolean): Promise<Scen
     const select = (name: string) => ({ nodeSelector: { matchLabels: { 'kubernetes.io/hostname': name } }, prepare: undefined })
     const plan = (name: string, spec: object) => ({ ...agentPlan(spec), metadata: { name, namespace: NAMESPACE } })
     await world.apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'script', namespace: NAMESPACE }, data: { run: 'ZWNobwo=' } })
+    const policy = { apiVersion: 'drover.io/v1alpha1', kind: 'RolloutPolicy', metadata: { name: 'others', namespace: NAMESPACE } }
+    await world.apply({ ...policy, spec: { planNames: ['none'] } })
     await world.apply(serverPlan({ version: undefined, channel: 'https://releases.example.com/stable' }))
     await world.apply(
       plan('agents', { ...select('agent-1'), prepare: { image: 'rancher/rke2-upgrade', args: ['prepare', 'server-plan'] } }),
@@ -166,7 +169,7 @@ test('with all that is granted nothing is refused', async () => {
   } finally {
     await scene.world.stop()
   }
-})
+}, 60_000)
 
 describe('without the permission to', () => {
   test.each(EACH)('%s', async (name, row, verb) => {
