@@ -59,7 +59,7 @@ export const BOOT = 1_700_000_000
 /** A program file: an ELF header, and the rest as JSON. */
 export function program({ architecture = 'amd64', ...rest }: Program): string {
   const code = MACHINE_CODES[architecture]
-  return `\x7fELF\x02\x01\x01${'\0'.repeat(9)}\x02\0${String.fromCharCode(code)}\0${JSON.stringify(rest)}${rest.carries === undefined ? '' : `embed/${rest.carries}.tar.zst`}`
+  return `\x7fELF\x02\x01\x01${'\0'.repeat(9)}\x02\0${String.fromCharCode(code)}\0${JSON.stringify(rest)}${(rest.carries ?? '') === '' ? '' : `embed/${rest.carries}.tar.zst`}`
 }
 
 function readProgram(data: string): Program | undefined {
@@ -372,7 +372,7 @@ export function createMachine() {
       return
     }
     const unpacked = about.carries === undefined ? undefined : `/var/lib/rancher/k3s/data/${about.carries}/bin/k3s`
-    const runs = unpacked === undefined ? inode : (inodeAt(unpacked) ?? inodeOf(program({ version: about.version })))
+    const runs = unpacked === undefined ? inode : (inodeAt(unpacked) ?? inodeOf(program({ ...about, carries: '' })))
     if (unpacked !== undefined) put(unpacked, { inode: runs })
     const pid = addProcess({
       parent: spec.parent ?? 1,
