@@ -37,7 +37,8 @@ export function problemsOf(object: JsonObject): string[] {
 }
 
 function policyProblems(object: JsonObject): string[] {
-  if (object['apiVersion'] !== 'drover.io/v1alpha1') return [`a RolloutPolicy is drover.io/v1alpha1, not ${String(object['apiVersion'])}`]
+  if (object['apiVersion'] !== 'drover.io/v1alpha1')
+    return [`a RolloutPolicy is drover.io/v1alpha1, not ${JSON.stringify(object['apiVersion'])}`]
   const schema = schemaOf(POLICY_CRD)
   const decoded = decodePolicy(object)
   if (decoded === undefined) return ['a RolloutPolicy needs a name']

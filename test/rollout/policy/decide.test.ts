@@ -214,11 +214,8 @@ describe('budget.spread', () => {
 
   test('maxUnavailable: within each domain; nodes without the label are one of their own', () => {
     const world = ready(plan({ concurrency: 20 }), { budget: { spread: [{ topologyKey: 'zone', maxUnavailable: 1 }] } }, nodes)
-    expect(
-      claimed(world)
-        .map((name) => name[0])
-        .toSorted(),
-    ).toEqual(['a', 'b', 'c'])
+    expect(new Set(claimed(world).map((name) => name[0]))).toEqual(new Set(['a', 'b', 'c']))
+    expect(claimed(world)).toHaveLength(3)
   })
 
   test('domains: Sequential takes nodes of one domain only', () => {
