@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, s
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { build } from 'esbuild'
+import { build, stop } from 'esbuild'
 import { sha256 } from './machine.ts'
 
 const OLD = 'old program '.repeat(100_000)
@@ -25,7 +25,10 @@ beforeAll(async () => {
   })
   writeFileSync(join(folder, 'source'), NEW)
 }, 60_000)
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+afterAll(async () => {
+  await stop()
+  rmSync(folder, { recursive: true, force: true })
+})
 
 function replace(root: string, step: number) {
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, [child, root, join(folder, 'source'), sha256(NEW), String(step)], {
