@@ -30,6 +30,9 @@ export interface Slots {
   readonly failed: readonly NodeView[]
 }
 
+/** How long another leader's claim may stand before its record shows. */
+const OTHERS_CLAIM_MS = 15_000
+
 /** A watch that is later than this counts as stale, and then nothing is decided at all. */
 const WATCH_LAG_MS = 180_000
 
@@ -107,7 +110,15 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
     return selected ? 'again' : 'release'
   }
   if (state.memory.adopt?.includes(node.hostname ?? '') === true) return adopt(state, node, context, pass)
-  return 'release'
+  return selected && isFresh(state, node, pass) ? 'keep' : 'release'
+}
+
+/** A claim without a record may be another leader's, who writes the record just now; one that was cut short is withdrawn a little later. */
+function isFresh(state: PlanState, node: NodeView, pass: Pass): boolean {
+  const until = pass.fact(`claim of nobody ${claimKey(state, node)}`).mono + OTHERS_CLAIM_MS
+  if (pass.now.mono >= until) return false
+  pass.lookAt(until)
+  return true
 }
 
 /** The claim is confirmed: take the node, unless a gate has closed meanwhile. */

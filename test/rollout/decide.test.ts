@@ -155,11 +155,13 @@ describe('claims', () => {
 })
 
 describe('a claim cut short', () => {
-  test('is withdrawn by a leader that did not confirm it', () => {
+  test('is withdrawn by a leader that did not confirm it, but not before another one has had time to write its record', () => {
     const view = aPlan('p', {}, { status: { applying: ['a'] } })
-    const decision = decide(ready(view, { nodes: [aNode('a', { hold: 'x' })] }))
-    expect(actions(decision, 'writeStatus').map((action) => action.status.applying)).toEqual([[]])
-    expect(actions(decision, 'patchNode')).toEqual([])
+    const seenFor = (ms: number) => new Map([[`claim of nobody uid-p/${hashOf(view)}/uid-a`, { wall: 0, mono: NOW.mono - ms }]])
+    const after = (ms: number) => decide(ready(view, { nodes: [aNode('a', { hold: 'x' })], since: seenFor(ms) }))
+    expect(actions(after(14_999), 'writeStatus').map((action) => action.status.applying)).toEqual([['a']])
+    expect(actions(after(15_000), 'writeStatus').map((action) => action.status.applying)).toEqual([[]])
+    expect(actions(after(15_000), 'patchNode')).toEqual([])
   })
 
   test('is taken further by the leader that confirmed it: record and cordon are one PATCH', () => {
