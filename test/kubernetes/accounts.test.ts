@@ -7,12 +7,14 @@ import type { Request } from '../../src/base/process.ts'
 import { type Manifest, parseManifests } from '../manifests/objects.ts'
 import { followAudit } from './asked.ts'
 import { agentPlan, type Cluster, JOBS, NAMESPACE, PLANS, startCluster } from './cluster.ts'
+import { lacking } from './needs.ts'
 import { root } from './root.ts'
 import { lineOf, type Rule, rulesOf } from './rules.ts'
 import { budget, deployment } from './workloads.ts'
 
 const JOBS_ACCOUNT = `system:serviceaccount:${NAMESPACE}:system-upgrade`
 const OPERATOR = 'operator'
+const group = lacking("what Jobs' and people's accounts may do", ['audit-log', 'all-nodes']) ? describe.skip : describe
 
 let cluster: Cluster
 
@@ -26,7 +28,7 @@ beforeAll(async () => {
 
 afterAll(() => cluster?.stop(), 60_000)
 
-describe("the upgrade Jobs' account", () => {
+group("the upgrade Jobs' account", () => {
   const signal = new AbortController().signal
   const status = async (request: Request): Promise<number> => (await cluster.plane.as(JOBS_ACCOUNT).send(request, signal)).status
 
@@ -105,7 +107,7 @@ describe("the upgrade Jobs' account", () => {
   })
 })
 
-describe('people', () => {
+group('people', () => {
   /** The roles that the guide shows. */
   const documented = (): readonly Manifest[] => {
     const text = /```yaml\n(apiVersion: rbac[^]*?)```/.exec(readFileSync(`${root}docs/guide.md`, 'utf8'))?.[1] ?? ''

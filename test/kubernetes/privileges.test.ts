@@ -15,6 +15,7 @@ import { parseSettings } from '../../src/controller/settings.ts'
 import { createClient } from '../../src/kube/client/client.ts'
 import { followAudit, type Asked } from './asked.ts'
 import { type Cluster, NAMESPACE, NEW, OLD, type Plan, startCluster } from './cluster.ts'
+import { lacking } from './needs.ts'
 import { controllerRules, grantsFor, lineOf, type Rule } from './rules.ts'
 import { IMAGE } from './workloads.ts'
 
@@ -22,6 +23,9 @@ const LEASE = 'system-upgrade-controller'
 const LIMIT_MS = 8 * 60_000
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 const RULES = controllerRules()
+const own = lacking('least privilege', ['audit-log', 'kubelet', 'all-nodes'])
+  ? { test: test.skip, concurrent: test.skip, describe: describe.skip }
+  : { test, concurrent: test.concurrent, describe }
 const isCRD = ({ resource }: Rule): boolean => resource === 'customresourcedefinitions'
 
 /** Without these nothing can be written to a Plan's status, or no Plan suffers: the log has it. */
@@ -102,10 +106,10 @@ async function stage(id: string, without?: Rule): Promise<Scene> {
   const answer = { status: 302, statusLine: 'HTTP/1.1 302 Found', headers: { location: `https://example.com/${NEW}` }, body: '' }
   const channel: Outside = { get: () => Promise.resolve(answer) }
   const clock = { ...systemClock, mono: () => systemClock.mono() + ahead }
-  const own: Process = { name: id, clock, random: Math.random, transport: cluster.plane.as(user), outside: channel, log }
+  const process: Process = { name: id, clock, random: Math.random, transport: cluster.plane.as(user), outside: channel, log }
 
   await create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: id } }, ...grantsFor(id, without))
-  const client = createClient(own, { signal: life.signal })
+  const client = createClient(process, { signal: life.signal })
   const missing = async (): Promise<readonly string[]> =>
     (await missingPermissions(client, neededPermissions(id, LEASE), life.signal)).map(({ access }) => access)
   // The API server hears of new roles a moment later.
@@ -131,7 +135,7 @@ async function stage(id: string, without?: Rule): Promise<Scene> {
     user,
     logged,
     start() {
-      running = runController(own, parseSettings(env, []).settings, life.signal)
+      running = runController(process, parseSettings(env, []).settings, life.signal)
     },
     refused: () => [...new Set(askedBy(user).flatMap((asked) => (asked.allowed ? [] : [lineOf(ruleOf(asked, id))])))],
     plans: async () => (await cluster.api.list<Plan>(`/apis/upgrade.cattle.io/v1/namespaces/${id}/plans`)).items,
@@ -260,7 +264,7 @@ async function play(scene: Scene, over: () => boolean): Promise<void> {
 const used = ({ user, id }: Scene): ReadonlySet<string> =>
   new Set(askedBy(user).flatMap((asked) => (asked.allowed ? [lineOf(ruleOf(asked, id))] : [])))
 
-test.concurrent(
+own.concurrent(
   'with what is granted nothing is refused, and all of it is used',
   async () => {
     const run = async (): Promise<void> => {
@@ -288,7 +292,7 @@ test.concurrent(
 
 for (const [index, rule] of RULES.filter((one) => !isCRD(one) || one.verb === 'get').entries()) {
   const line = lineOf(rule)
-  test.concurrent(
+  own.concurrent(
     `without: ${line}`,
     async () => {
       const server = rule.resource === 'plans' && rule.verb === 'get'
@@ -346,7 +350,7 @@ async function withDefinition(rule: Rule, prepare: () => Promise<unknown>): Prom
 const path = '/spec/versions/0/additionalPrinterColumns'
 for (const rule of RULES.filter((one) => isCRD(one) && one.verb !== 'get')) {
   const name = rule.name ?? 'plans.upgrade.cattle.io'
-  test(
+  own.test(
     `without: ${lineOf(rule)}`,
     () =>
       withDefinition(rule, () =>
@@ -358,7 +362,7 @@ for (const rule of RULES.filter((one) => isCRD(one) && one.verb !== 'get')) {
   )
 }
 
-describe('the check at start', () => {
+own.describe('the check at start', () => {
   const find = (output: string, message: string): readonly { readonly missing?: readonly { readonly access: string }[] }[] =>
     output
       .split('\n')
