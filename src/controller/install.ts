@@ -9,19 +9,22 @@ import type { Client } from '../kube/client/client.ts'
 
 const PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 const RETRY_MS = 5_000
+/** A permission comes when somebody grants it. */
+const REFUSED_RETRY_MS = 60_000
 const ESTABLISH_POLL_MS = 500
 
 /**
- * Returns when the CRDs are served as we need them. Retries until then: an API server that is down at start is normal. Where we may not look at
- * CRDs or write them it returns, too: nothing that decides depends on ours, and with SUC's the Plan's status only says less.
+ * Returns when the CRDs are served as we need them. Retries until then: an API server that is down at start is normal.
+ * @param refused called when we may not look at a CRD or write it. Nobody has to wait for that: nothing that decides depends on ours, and
+ * with SUC's the Plan's status only says less.
  */
-export async function installCRDs(process: Process, client: Client, signal: AbortSignal): Promise<void> {
-  await Promise.all([planCRD, policyCRD].map((crd) => install(crd as unknown as CRD, process, client, signal)))
+export async function installCRDs(process: Process, client: Client, signal: AbortSignal, refused: () => void): Promise<void> {
+  await Promise.all([planCRD, policyCRD].map((crd) => install(crd as unknown as CRD, process, client, signal, refused)))
 }
 
 type CRD = JsonObject & { readonly metadata: { readonly name: string }; readonly spec: JsonObject }
 
-async function install(crd: CRD, process: Process, client: Client, signal: AbortSignal): Promise<void> {
+async function install(crd: CRD, process: Process, client: Client, signal: AbortSignal, refused: () => void): Promise<void> {
   const path = `${PATH}/${crd.metadata.name}`
   while (!signal.aborted) {
     try {
@@ -41,9 +44,10 @@ async function install(crd: CRD, process: Process, client: Client, signal: Abort
     } catch (error) {
       if (signal.aborted) return
       if (isConflict(error)) continue
-      if (isForbidden(error)) return process.log.warn('CRD cannot be kept up to date, going on without', { error: messageOf(error) })
-      process.log.warn('CRD cannot be installed yet, trying again', { error: messageOf(error), waitMs: RETRY_MS })
-      await process.clock.sleep(RETRY_MS, signal).catch(() => undefined)
+      if (isForbidden(error)) refused()
+      const waitMs = isForbidden(error) ? REFUSED_RETRY_MS : RETRY_MS
+      process.log.warn('CRD cannot be installed yet, trying again', { error: messageOf(error), waitMs })
+      await process.clock.sleep(waitMs, signal).catch(() => undefined)
     }
   }
 }

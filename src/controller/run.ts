@@ -40,11 +40,14 @@ export async function runController(process: Process, settings: Settings, signal
   const events = createEventRecorder({ process, client, component: settings.name })
   let waiting = true
   let mended = Number.NEGATIVE_INFINITY
+  let installing = false
   void beatWhileWaiting()
   announce('Starting', 'Drover starts')
   // Before all that may have to wait for a permission.
   if (settings.selfCheck) void checkSelf()
-  await installCRDs(process, client, signal)
+  await new Promise<void>((resolve) => {
+    void install(resolve).then(resolve)
+  })
   if (signal.aborted) return
   while (!signal.aborted) {
     try {
@@ -96,10 +99,16 @@ export async function runController(process: Process, settings: Settings, signal
 
   /** SUC brings its own CRD when it starts, and so does every upgrade of Rancher's chart. */
   function pruned(): void {
-    if (clock.mono() - mended < MEND_MS) return
+    if (installing || clock.mono() - mended < MEND_MS) return
     mended = clock.mono()
     log.warn('the API server dropped fields of a status: somebody put another CRD over ours')
-    void installCRDs(process, client, signal)
+    void install(() => undefined)
+  }
+
+  async function install(refused: () => void): Promise<void> {
+    installing = true
+    await installCRDs(process, client, signal, refused)
+    installing = false
   }
 
   async function announceSync(caches: Caches, leadSignal: AbortSignal): Promise<void> {

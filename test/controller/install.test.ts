@@ -37,6 +37,26 @@ test('a CRD that somebody else installed is brought up to date, and then left al
   }
 })
 
+test('where the CRDs may not be looked at the controller goes on, and installs them once it may', async () => {
+  let allowed = false
+  const world = await createWorld({
+    cluster: { servers: 1, agents: 0 },
+    sandbox: { allow: (user, { resource }) => user === 'admin' || resource !== 'customresourcedefinitions' || allowed },
+  })
+  const { sandbox } = world
+  const lease = () => sandbox.server.peek('leases.coordination.k8s.io', 'system-upgrade-controller', 'system-upgrade')
+  const crds = () => sandbox.server.peekAll('customresourcedefinitions').length
+  try {
+    world.controller()
+    expect(await sandbox.run(() => lease() !== undefined, 60_000)).toBe(true)
+    expect(crds()).toBe(0)
+    allowed = true
+    expect(await sandbox.run(() => crds() === 2, 120_000)).toBe(true)
+  } finally {
+    await world.stop()
+  }
+})
+
 test("SUC's CRD put over ours in the middle of a rollout is noticed by what it drops, and replaced", async () => {
   const world = await createWorld({
     cluster: { servers: 1, agents: 3, version: NEW, machine: (spec) => (spec.role === 'server' ? spec : { ...spec, version: OLD }) },
