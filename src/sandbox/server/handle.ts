@@ -207,7 +207,8 @@ function write(core: Core, who: Who, request: Request, target: ObjectRoute): Don
 }
 
 function finished(context: WriteContext, outcome: Outcome, presenter: Presenter, status: number): Done {
-  return { answer: { status, body: presenter.object(outcome.after) }, before: outcome.before, after: outcome.after, dryRun: context.dryRun }
+  const { before, after, released } = outcome
+  return { answer: { status, body: presenter.object(after) }, before, after: released ? undefined : after, dryRun: context.dryRun }
 }
 
 function post(core: Core, context: WriteContext, request: Request, target: ObjectRoute, presenter: Presenter): Done {

@@ -58,7 +58,8 @@ export function finalize(context: WriteContext, resource: Resource, old: ApiObje
   const wanted = withPath(old, ['spec', 'finalizers'], finalizers.length === 0 ? undefined : finalizers) as ApiObject
   if (old.metadata.deletionTimestamp === undefined || finalizers.length > 0 || (old.metadata.finalizers?.length ?? 0) > 0)
     return update(context, resource, old, wanted, { subresource: 'finalize' })
-  return { before: old, after: context.dryRun ? wanted : context.store.remove('namespaces', wanted) }
+  if (context.dryRun) return { before: old, after: wanted }
+  return { before: old, after: context.store.remove('namespaces', wanted), released: true }
 }
 
 /** What containers printed. Machines append, `kubectl logs` reads. */

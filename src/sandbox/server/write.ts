@@ -34,7 +34,10 @@ export interface WriteContext {
 /** A finished write: what was and what is stored. */
 export interface Outcome {
   readonly before: ApiObject | undefined
+  /** What is answered; of an object that the write let go its last state. */
   readonly after: ApiObject
+  /** The write took away what kept the object: it is gone. */
+  readonly released?: true
 }
 
 const schemas = new WeakMap<Resource, Schema>()
@@ -231,7 +234,7 @@ export function update(
   const key = qualified(resource)
   if (isReleased(final, old)) {
     if (context.dryRun) return { before: old, after: final }
-    return { before: old, after: context.store.remove(key, final) }
+    return { before: old, after: context.store.remove(key, final), released: true }
   }
   if (equal(final, old)) return { before: old, after: old }
   if (context.dryRun) return { before: old, after: final }

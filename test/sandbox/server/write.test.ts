@@ -302,6 +302,9 @@ describe('delete', () => {
     expect(h.server.peek('nodes', 'n')).toBeDefined()
     await h.merge(`${nodes}/n`, { metadata: { finalizers: null } })
     expect(h.server.peek('nodes', 'n')).toBeUndefined()
+    // Who reads the history sees it go.
+    expect(h.server.history.at(-1)).toMatchObject({ verb: 'patch', status: 200, before: { metadata: { name: 'n' } } })
+    expect(h.server.history.at(-1)?.after).toBeUndefined()
   })
 
   test('propagationPolicy sets the finalizers of the garbage collector', async () => {
