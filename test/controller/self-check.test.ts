@@ -55,6 +55,7 @@ test('what is missing is named, with what will not work', async () => {
 
   expect(await missingPermissions(client, neededPermissions('ns', 'lease'), signal)).toEqual([
     { access: 'patch plans/status.upgrade.cattle.io in namespace ns', why: 'claiming nodes and reporting' },
+    { access: 'patch rolloutpolicies/status.drover.io in namespace ns', why: 'saying what a RolloutPolicy governs' },
     { access: 'patch nodes', why: 'choosing, cordoning and labelling nodes' },
   ])
 })
