@@ -216,7 +216,8 @@ describe('what a returning SUC hangs on', () => {
           (write) => write.verb === 'patch' && write.name === name && 'parallelism' in ((write.body['spec'] ?? {}) as object),
         )
         expect(starts.map(({ body }) => [body['spec'], Object.keys(body.metadata?.annotations ?? {})])).toEqual([
-          [{ parallelism: 1 }, [APPLIED]],
+          // The TTL of a strict Job waits for the verdict; native Jobs have none to lose.
+          [{ parallelism: 1, ttlSecondsAfterFinished: null }, [APPLIED]],
         ])
         const shield = starts[0]?.body.metadata?.annotations?.[APPLIED] ?? ''
         expect(shield).toMatch(/^\{/)
