@@ -28,7 +28,7 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
       if (refusal !== undefined) throw new Error(`the API server does not let you read it: ${refusal}`)
       if (process.clock.mono() > deadline)
         throw new Error(
-          'the cluster could not be read within 30 s; is the API server reachable, and are Plans, RolloutPolicies, Nodes, Jobs and Pods readable for you??',
+          'the cluster could not be read within 30 s; is the API server reachable, and are Plans, RolloutPolicies, Nodes, Jobs and Pods readable for you?',
         )
       await process.clock.sleep(POLL_MS)
     }
