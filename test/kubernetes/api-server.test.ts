@@ -1,7 +1,7 @@
 /** The API server goes away in the middle of a rollout: asked to end, and killed. */
 import { afterEach, describe, expect } from '@jest/globals'
 import { agentPlan, type Cluster, NAMESPACE, startCluster } from './cluster.ts'
-import { endsWell } from './ending.ts'
+import { endsWell, limited } from './ending.ts'
 import { testNeeding } from './needs.ts'
 
 const test = testNeeding('api-server', 'audit-log')
@@ -20,7 +20,7 @@ afterEach(async () => {
 describe('an API server that goes away', () => {
   test('four times, twice by SIGKILL: the rollout goes on, limits hold, each node is upgraded once', async () => {
     const own = (cluster = await startCluster({ agents: AGENTS, audit: 'Request', nodeGraceSeconds: 60 }))
-    const controller = await own.controller()
+    const controller = await own.controller({ env: limited(CONCURRENCY) })
     const done = async (): Promise<number> =>
       (await own.nodes()).filter(({ metadata }) => metadata?.labels?.['plan.upgrade.cattle.io/agents'] !== undefined).length
     const killedAt: number[] = []

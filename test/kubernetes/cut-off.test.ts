@@ -1,7 +1,7 @@
 /** Two replicas, and a network that cuts off the one that leads: it drops, delays and resets. */
 import { afterEach, describe, expect } from '@jest/globals'
 import { agentPlan, type Cluster, type Controller, startCluster } from './cluster.ts'
-import { endsWell } from './ending.ts'
+import { endsWell, limited } from './ending.ts'
 import { testNeeding } from './needs.ts'
 import { type Asked, type Fate, type Proxy, startProxy } from './proxy.ts'
 
@@ -63,7 +63,7 @@ describe('a leader that is cut off', () => {
     for (let i = 0; i < 2; i++) {
       const proxy = await startProxy(own.plane)
       proxies.push(proxy)
-      replicas.push({ proxy, controller: await own.controller({ server: proxy.url, env: LEASE }) })
+      replicas.push({ proxy, controller: await own.controller({ server: proxy.url, env: { ...LEASE, ...limited(CONCURRENCY) } }) })
     }
     const done = async (): Promise<number> =>
       (await own.nodes()).filter(({ metadata }) => metadata?.labels?.['plan.upgrade.cattle.io/agents'] !== undefined).length

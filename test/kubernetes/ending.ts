@@ -4,6 +4,8 @@ import { type Cluster, NEW } from './cluster.ts'
 import { judgeLog, type Verdict } from './judge.ts'
 import { leftovers } from './leftovers.ts'
 
+/** A watch that brings the news later than this is broken. In milliseconds. */
+const NOTICED_AFTER_MS = 5000
 /** Longest wait for what is tidied up after the last node, in seconds. */
 const TIDY_S = 150
 
@@ -16,6 +18,9 @@ export interface Ending {
   readonly seconds: number
 }
 
+/** What the controllers of such a rollout are told: after an outage the cluster takes nodes for lost that are not, and concurrency does not count those. */
+export const limited = (concurrency: number): Record<string, string> => ({ DROVER_CLUSTER_MAX_UNAVAILABLE: String(concurrency) })
+
 /** Waits for the end and checks it. */
 export async function endsWell(cluster: Cluster, { agents, concurrency, killedAt = [], seconds }: Ending): Promise<Verdict> {
   await cluster.until('complete', async () => (await cluster.condition('agents', 'Complete')).startsWith('True'), seconds)
@@ -24,7 +29,7 @@ export async function endsWell(cluster: Cluster, { agents, concurrency, killedAt
   await cluster.until('nothing is left behind', tidy, TIDY_S).catch((error: Error) => {
     throw new Error(`left behind: ${left.join('; ')}\n${error.message}`)
   })
-  const verdict = await judgeLog(cluster.plane.auditLog, { maxUnavailable: concurrency, killedAt })
+  const verdict = await judgeLog(cluster.plane.auditLog, { maxUnavailable: concurrency, killedAt, noticedAfterMs: NOTICED_AFTER_MS })
   expect(verdict.broken).toEqual([])
   expect(verdict.left).toEqual([])
   expect(verdict.started.size).toBe(agents)

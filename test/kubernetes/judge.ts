@@ -11,6 +11,8 @@ export interface JudgeOptions {
   readonly maxUnavailable: number
   /** When an API server was killed, in milliseconds since 1970: writes of a moment before may be missing in the log. Default none. */
   readonly killedAt?: readonly number[]
+  /** A node that has not been Ready for less does not count: whoever admits the next cannot have heard of it. Milliseconds, default 0. */
+  readonly noticedAfterMs?: number
 }
 
 export interface Verdict {
@@ -76,10 +78,12 @@ export function judge(entries: Iterable<AuditEntry>, options: JudgeOptions): Ver
   return court.verdict()
 }
 
-function createCourt({ maxUnavailable, killedAt = [] }: JudgeOptions) {
+function createCourt({ maxUnavailable, killedAt = [], noticedAfterMs = 0 }: JudgeOptions) {
   const broken: string[] = []
   const plans = new Map<string, { fact: Of<'plan'>; readonly claims: Map<string, Moment> }>()
   const nodes = new Map<string, Of<'node'>>()
+  /** When the answer went out that showed a node as not Ready first. */
+  const notReadySince = new Map<string, number>()
   const jobs = new Map<string, Of<'job'>>()
   /** The Plan a node was admitted for and is not done with. */
   const touched = new Map<string, string>()
@@ -109,8 +113,9 @@ function createCourt({ maxUnavailable, killedAt = [] }: JudgeOptions) {
   }
 
   function checkUnavailable(what: string, fact: Fact): void {
+    const noticed = (name: string): boolean => (notReadySince.get(name) ?? Infinity) + noticedAfterMs * 1000 <= fact.received
     const down = [...nodes.values()]
-      .filter(({ name, unschedulable, ready }) => (unschedulable || !ready) && !unknown(name, fact))
+      .filter(({ name, unschedulable }) => (unschedulable || noticed(name)) && !unknown(name, fact))
       .map(({ name }) => name)
     mostUnavailable = Math.max(mostUnavailable, down.length)
     if (down.length > maxUnavailable)
@@ -169,6 +174,8 @@ function createCourt({ maxUnavailable, killedAt = [] }: JudgeOptions) {
     const before = nodes.get(fact.name)
     if (before !== undefined && before.version >= fact.version) return
     nodes.set(fact.name, fact)
+    if (fact.ready) notReadySince.delete(fact.name)
+    else if (!notReadySince.has(fact.name)) notReadySince.set(fact.name, fact.answered)
     if (before === undefined) return
     const plan = touched.get(fact.name)
     if (plan !== undefined) {

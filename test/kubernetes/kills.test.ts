@@ -1,7 +1,7 @@
 /** The controller is killed between a write and its answer, again and again, at every kind of write. */
 import { afterEach, describe, expect } from '@jest/globals'
 import { agentPlan, type Cluster, type Controller, NAMESPACE, startCluster } from './cluster.ts'
-import { endsWell } from './ending.ts'
+import { endsWell, limited } from './ending.ts'
 import { testNeeding } from './needs.ts'
 import { type Asked, isWrite, type Proxy, startProxy } from './proxy.ts'
 
@@ -73,12 +73,12 @@ describe('a controller that is killed between request and answer', () => {
     while (dead < KILLS) {
       const before = dead
       writes = 0
-      controller = await cluster.controller({ server: proxy.url })
+      controller = await cluster.controller({ server: proxy.url, env: limited(CONCURRENCY) })
       await cluster.until(`controller ${before} is killed`, async () => dead > before)
       // The dead cannot give their Lease back, and the living need not wait for it here.
       await api.mergePatch(LEASE, { spec: { holderIdentity: '' } })
     }
-    await cluster.controller({ server: proxy.url })
+    await cluster.controller({ server: proxy.url, env: limited(CONCURRENCY) })
     await endsWell(cluster, { agents: AGENTS, concurrency: CONCURRENCY, seconds: 600 })
     for (const kind of WANTED) {
       const times = kills.filter((one) => one === kind).length
