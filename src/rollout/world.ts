@@ -13,7 +13,7 @@ import type { Hold } from '../api/reasons.ts'
 import type { NodeRecord, ParsedRecord, PlanKey } from '../api/record.ts'
 import type { Settings } from '../base/settings.ts'
 import type { Caretaker } from '../kube/objects/node.ts'
-import type { DrainPod } from './drain.ts'
+import type { DrainPod } from './drain/pods.ts'
 
 /** Milliseconds: `wall` since the epoch, for people and the API server; `mono` for durations. */
 export interface Moment {

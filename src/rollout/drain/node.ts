@@ -1,11 +1,11 @@
 /** The drain of one node as part of the decision: level-triggered, each pass works on the pods that are left, by UID (design §4.4). */
-import { type Hold, hold } from '../api/reasons.ts'
-import { drainTimeoutMs, evictionGraceSeconds, filterPods, podName, refusals } from './drain.ts'
-import { forecast } from './drain-forecast.ts'
-import type { Context } from './gates/gate.ts'
-import type { Pass } from './pass.ts'
-import type { PlanState } from './plan-state.ts'
-import type { NodeView } from './world.ts'
+import { type Hold, hold } from '../../api/reasons.ts'
+import { drainTimeoutMs, evictionGraceSeconds, filterPods, podName, refusals } from './pods.ts'
+import { forecast } from './forecast.ts'
+import type { Context } from '../gates/gate.ts'
+import type { Pass } from '../pass.ts'
+import type { PlanState } from '../plan-state.ts'
+import type { NodeView } from '../world.ts'
 
 /** kubectl waits this long after a refused eviction. */
 const EVICTION_RETRY_MS = 5000

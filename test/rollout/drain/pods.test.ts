@@ -2,9 +2,9 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import type { Pod } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
-import type { DrainSpec } from '../../src/api/plan.ts'
-import { forecast } from '../../src/rollout/drain-forecast.ts'
-import { type DrainVerdict, drainTimeoutMs, evictionGraceSeconds, filterPods, refusals } from '../../src/rollout/drain.ts'
+import type { DrainSpec } from '../../../src/api/plan.ts'
+import { forecast } from '../../../src/rollout/drain/forecast.ts'
+import { type DrainVerdict, drainTimeoutMs, evictionGraceSeconds, filterPods, refusals } from '../../../src/rollout/drain/pods.ts'
 
 const NOW = Date.parse('2026-03-02T12:00:00Z')
 

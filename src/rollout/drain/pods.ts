@@ -1,8 +1,8 @@
 /** What draining a node means: kubectl drain's choice of pods (1.36) for every `drain` field of a Plan, with SUC's defaults. Pure. */
 import type { Pod } from 'kubernetes-types/core/v1.d.ts'
-import { LABEL_CONTROLLER } from '../api/names.ts'
-import type { DrainSpec } from '../api/plan.ts'
-import { durationToMs, parseDuration } from '../kube/objects/duration.ts'
+import { LABEL_CONTROLLER } from '../../api/names.ts'
+import type { DrainSpec } from '../../api/plan.ts'
+import { durationToMs, parseDuration } from '../../kube/objects/duration.ts'
 import {
   EVERYTHING,
   type Selector,
@@ -11,7 +11,7 @@ import {
   compileLabelSelector,
   makeRequirement,
   matchesSelector,
-} from '../kube/objects/selector.ts'
+} from '../../kube/objects/selector.ts'
 
 /** A pod on the node that is drained, as the API server gives it. */
 export type DrainPod = Pod

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import { decide } from '../../src/rollout/decide.ts'
-import { aNode, aPlan, aRecord, aWork, aWorld, NOW } from './build.ts'
+import { decide } from '../../../src/rollout/decide.ts'
+import { aNode, aPlan, aRecord, aWork, aWorld, NOW } from '../build.ts'
 
 test('a drain that is done keeps its view, and looks again only after a minute', () => {
   const view = aPlan('p', { drain: { force: true } }, { status: { applying: ['a'] } })

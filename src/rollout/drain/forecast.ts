@@ -1,6 +1,6 @@
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
-import { allowsEviction, budgetsFor, ignoresBudgets } from '../kube/objects/pod-disruption-budget.ts'
-import { type DrainPod, podName } from './drain.ts'
+import { allowsEviction, budgetsFor, ignoresBudgets } from '../../kube/objects/pod-disruption-budget.ts'
+import { type DrainPod, podName } from './pods.ts'
 
 /** A pod that the Eviction API would not let go now. */
 export interface Obstacle {
