@@ -4,38 +4,9 @@
  */
 import * as z from 'zod'
 import type { Json, JsonObject } from '../base/json.ts'
-import { parseDuration } from '../kube/objects/duration.ts'
-import { parseIntOrPercent } from '../kube/objects/int-or-percent.ts'
+import { duration, flag, intOrPercent, object, optional, orDefault, parsed, selector, text } from './decode-parts.ts'
 import { explain } from './explain-faults.ts'
 import type { PolicyMetadata, PolicySpec, PolicyView } from './policy.ts'
-
-const text = z.string({ error: 'must be text' })
-const flag = z.boolean({ error: 'must be true or false' })
-const object = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape)
-/** Null stands for missing, as everywhere in the API. */
-const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform((value) => value ?? undefined)
-const orDefault = <T extends z.ZodType, D>(schema: T, fallback: D) =>
-  schema.nullish().transform((value): z.output<T> | D => (value as z.output<T>) ?? fallback)
-
-/** A value read by one of our own parsers, whose error text is the fault. */
-function parsed<I extends string | number, T>(
-  input: z.ZodType<I>,
-  read: (value: I) => { ok: true; value: T } | { ok: false; error: string },
-) {
-  return input.transform((value, context): T => {
-    const result = read(value)
-    if (result.ok) return result.value
-    context.issues.push({ code: 'custom', message: result.error, input: value })
-    return z.NEVER
-  })
-}
-
-const duration = parsed(text, (value) => {
-  const result = parseDuration(value)
-  if (!result.ok) return { ok: false, error: `${result.error}; write e.g. 90s, 15m or 1h30m` }
-  if (result.ns < 0n) return { ok: false, error: 'must not be negative' }
-  return { ok: true, value: Number(result.ns / 1_000_000n) }
-})
 
 const instant = parsed(text, (value) => {
   const time = Date.parse(value)
@@ -45,21 +16,12 @@ const instant = parsed(text, (value) => {
     : { ok: false, error: `${JSON.stringify(value)} is no time such as 2026-12-18T00:00:00Z` }
 })
 
-const intOrPercent = parsed(z.union([z.string(), z.int()], { error: 'must be a whole number or a percentage' }), (value) =>
-  parseIntOrPercent(value),
-)
-
 /** `v1.33.4+rke2r1>v1.32.9+rke2r1` */
 const versionStep = parsed(text, (value) => {
   const [from, to, ...more] = value.split('>').map((part) => part.trim().replaceAll('+', '-'))
   if (from === undefined || to === undefined || from === '' || to === '' || more.length > 0)
     return { ok: false, error: `${JSON.stringify(value)} must name two versions, such as v1.33.4+rke2r1>v1.32.9+rke2r1` }
   return { ok: true, value: { from, to } }
-})
-
-const selector = z.strictObject({
-  matchLabels: optional(z.record(z.string(), text)),
-  matchExpressions: optional(z.array(z.strictObject({ key: text, operator: text, values: optional(z.array(text)) }))),
 })
 
 const selects = { planNames: orDefault(z.array(text.min(1, { error: 'must not be empty' })), []), planSelector: optional(selector) }
