@@ -43,7 +43,7 @@ export interface Transport {
   watch(request: Request, signal: AbortSignal): Promise<WatchResponse>
 }
 
-/** An answer from the world outside the cluster (release channels): redirects are not followed, bodies are cut at 64 KiB. */
+/** An answer from the world outside the cluster (release channels, webhooks): redirects are not followed, bodies are cut at 64 KiB. */
 export interface OutsideResponse {
   readonly status: number
   /** The protocol and status line's text as sent, e.g. `HTTP/1.1 502 Bad Gateway`. */
@@ -56,6 +56,8 @@ export interface OutsideResponse {
 /** HTTP(S) outside the cluster. Rejects with a `TransportError` when no answer came within `timeoutMs`. */
 export interface Outside {
   get(url: string, headers: Readonly<Record<string, string>>, timeoutMs: number, signal: AbortSignal): Promise<OutsideResponse>
+  /** Sent once: who sends again must know that the first may have arrived. */
+  post(url: string, body: Json, timeoutMs: number, signal: AbortSignal): Promise<OutsideResponse>
 }
 
 /** All that a controller, a simulated machine or a CLI command gets from the world. */

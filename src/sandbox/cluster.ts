@@ -18,6 +18,7 @@ import { standardPrograms } from './programs/standard.ts'
 import { type ApiServer, type ApiServerOptions, createApiServer } from './server/server.ts'
 import type { Write } from './server/types.ts'
 import { createSpawn, type Spawn } from './spawn.ts'
+import { nowhere } from '../base/nowhere.ts'
 
 export interface SandboxOptions {
   /** Default 1. The same seed and the same calls give the same run on the virtual clock. */
@@ -79,9 +80,6 @@ export interface Sandbox {
 export function isClusterPart(user: string): boolean {
   return /^system:(kube-controller-manager|kube-scheduler|nodes|node:.*)$/.test(user)
 }
-
-/** Outside of a sandbox there is nothing unless it is given. */
-const nowhere: Outside = { get: () => Promise.reject(new TransportError('ConnectionFailed', 'there is no outside of this sandbox')) }
 
 export function createSandbox(options: SandboxOptions = {}): Sandbox {
   const seed = options.seed ?? 1

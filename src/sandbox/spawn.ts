@@ -6,6 +6,7 @@ import { silentLog } from '../base/log.ts'
 import type { Outside, Process, Request, Response, Transport, WatchResponse } from '../base/process.ts'
 import { seededRandom } from '../base/random.ts'
 import { skewed } from './clock.ts'
+import { nowhere } from '../base/nowhere.ts'
 
 /** What becomes of a write of a process that is to be killed around it. */
 export type WriteFate = 'go' | 'crashBefore' | 'crashAfter'
@@ -50,10 +51,6 @@ export interface SpawnWorld {
   readonly outside?: Outside
 }
 
-const nowhere: Outside = {
-  get: () => Promise.reject(new TransportError('ConnectionFailed', 'there is no outside of this sandbox')),
-}
-
 export function createSpawn(world: SpawnWorld): Spawn {
   return (run, options) => {
     const life = createLife(world.clock)
@@ -67,7 +64,10 @@ export function createSpawn(world: SpawnWorld): Spawn {
       // Its own generator: what one process draws does not change what another sees.
       random: seededRandom(Math.floor(world.random() * 2 ** 32)),
       transport,
-      outside: { get: (...request) => life.mortal(outside.get(...request)) },
+      outside: {
+        get: (...request) => life.mortal(outside.get(...request)),
+        post: (...request) => life.mortal(outside.post(...request)),
+      },
       log: options.log ?? world.log ?? silentLog,
     }
     const ended = run(process, stop.signal).then(

@@ -6,6 +6,7 @@ import type { Process, Request } from '../../src/base/process.ts'
 import { neededPermissions } from '../../src/controller/permissions.ts'
 import { missingPermissions } from '../../src/controller/self-check.ts'
 import { createClient } from '../../src/kube/client/client.ts'
+import { nowhere } from '../../src/base/nowhere.ts'
 
 const signal = new AbortController().signal
 
@@ -18,7 +19,7 @@ function clientOf(answer: (attributes: Record<string, unknown>) => { status: num
     clock: systemClock,
     random: () => 0.5,
     log: silentLog,
-    outside: { get: () => Promise.reject(new Error('not used')) },
+    outside: nowhere,
     transport: {
       async send(request: Request) {
         most = Math.max(most, ++open)

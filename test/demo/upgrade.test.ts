@@ -6,8 +6,10 @@ import { HEARTBEAT_MS, SEED, TARGET } from '../../src/cli/demo/scenario.ts'
 import { openScreen } from '../../src/cli/demo/screen.ts'
 import { buildCluster, upgrade } from '../../src/cli/demo/upgrade.ts'
 import { createSandbox, type Sandbox } from '../../src/sandbox/cluster.ts'
+import { nowhere } from '../../src/base/nowhere.ts'
 
 const outside: Outside = {
+  ...nowhere,
   get: async (url) => {
     const answer = answerChannel({ channels: { stable: TARGET } }, 'http://channels', 'GET', new URL(url).pathname)
     return { ...answer, statusLine: `HTTP/1.1 ${answer.status}` }

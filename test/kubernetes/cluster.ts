@@ -14,6 +14,7 @@ import { forgetMachines, GIVEN, kubectlCommand, refuseLivedIn, SIMULATED, tidyGi
 import { type Machines, startMachines } from './machines.ts'
 import { DISTRIBUTION, NEW, OLD } from './releases.ts'
 import { root } from './root.ts'
+import { nowhere } from '../../src/base/nowhere.ts'
 
 export { NEW, OLD }
 
@@ -101,7 +102,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     clock: systemClock,
     random: Math.random,
     transport: plane.as(ADMIN),
-    outside: { get: () => Promise.reject(new Error('the test asks nothing outside')) },
+    outside: nowhere,
     log: silentLog,
   }
   const api = createClient(own, { signal: life.signal })

@@ -18,6 +18,7 @@ import { type Cluster, NAMESPACE, NEW, OLD, type Plan, startCluster } from './cl
 import { lacking } from './needs.ts'
 import { controllerRules, grantsFor, lineOf, type Rule } from './rules.ts'
 import { IMAGE } from './workloads.ts'
+import { nowhere } from '../../src/base/nowhere.ts'
 
 const LEASE = 'system-upgrade-controller'
 const LIMIT_MS = 8 * 60_000
@@ -104,7 +105,7 @@ async function stage(id: string, without?: Rule): Promise<Scene> {
   const note = (message: string, fields?: Fields): void => void logged.push(`${message} ${JSON.stringify(fields ?? {})}`)
   const log: Log = { debug() {}, info() {}, warn: note, error: note, with: () => log }
   const answer = { status: 302, statusLine: 'HTTP/1.1 302 Found', headers: { location: `https://example.com/${NEW}` }, body: '' }
-  const channel: Outside = { get: () => Promise.resolve(answer) }
+  const channel: Outside = { ...nowhere, get: () => Promise.resolve(answer) }
   const clock = { ...systemClock, mono: () => systemClock.mono() + ahead }
   const process: Process = { name: id, clock, random: Math.random, transport: cluster.plane.as(user), outside: channel, log }
 

@@ -12,6 +12,7 @@ import { applyJob } from '../../src/rollout/job.ts'
 import { virtualClock } from '../../src/sandbox/clock.ts'
 import { createVectorServer, type VectorServer } from './api-server.ts'
 import { type Case, listAt, objectAt, textAt } from './case.ts'
+import { nowhere } from '../../src/base/nowhere.ts'
 
 const NAMESPACE = 'system-upgrade'
 const NAME = 'system-upgrade-controller'
@@ -49,6 +50,7 @@ async function rest({ plan, nodes, jobs, secrets = [], channels = {}, env = {} }
   for (const secret of secrets) server.load('secrets', secret)
   let asked = false
   const outside: Outside = {
+    ...nowhere,
     async get(url) {
       asked = true
       const answer = objectAt(channels[url.slice(BASE.length)] ?? { status: 404 }, 'answer')

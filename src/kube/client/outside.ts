@@ -47,12 +47,12 @@ export function createOutside({ clock, log, env, userAgent = 'drover' }: Outside
     return tls
   }
 
-  async function exchangeFor(url: URL, headers: Readonly<Record<string, string>>): Promise<Exchange> {
+  async function exchangeFor(url: URL, { method, headers, ...content }: Message): Promise<Exchange> {
     const proxy = proxyFor(url, env)
     if (proxy !== undefined && !['http:', 'https:'].includes(proxy.protocol)) {
       throw new TransportError('ConnectionFailed', `Proxies of kind ${proxy.protocol} are not supported`)
     }
-    const plain = { url, method: 'GET', headers: { 'user-agent': userAgent, ...headers } }
+    const plain = { ...content, url, method, headers: { 'user-agent': userAgent, ...headers } }
     if (url.protocol === 'https:') {
       const tls = await tlsOptions()
       return { ...plain, agent: proxy === undefined ? new https.Agent(tls) : createTunnelAgent(proxy, tls) }
@@ -74,22 +74,31 @@ export function createOutside({ clock, log, env, userAgent = 'drover' }: Outside
     }
   }
 
+  async function exchange(address: string, message: Message, timeoutMs: number, signal: AbortSignal): Promise<OutsideResponse> {
+    const url = parseUrl(address)
+    const deadline = startDeadline(clock, timeoutMs, `${message.method} ${url.origin}${url.pathname}`, signal)
+    try {
+      const response = await open(await exchangeFor(url, message), deadline.signal)
+      const body = await readBody(response, MAX_BODY_BYTES, deadline.signal, true)
+      return answerOf(response, body.toString('utf8'))
+    } catch (error) {
+      throw transportError(error, deadline.signal)
+    } finally {
+      deadline.end()
+    }
+  }
+
   return {
-    async get(address, headers, timeoutMs, signal) {
-      const url = parseUrl(address)
-      const deadline = startDeadline(clock, timeoutMs, `GET ${url.origin}${url.pathname}`, signal)
-      try {
-        const response = await open(await exchangeFor(url, headers), deadline.signal)
-        const body = await readBody(response, MAX_BODY_BYTES, deadline.signal, true)
-        return answerOf(response, body.toString('utf8'))
-      } catch (error) {
-        throw transportError(error, deadline.signal)
-      } finally {
-        deadline.end()
-      }
+    get: (address, headers, timeoutMs, signal) => exchange(address, { method: 'GET', headers }, timeoutMs, signal),
+    post(address, json, timeoutMs, signal) {
+      const body = JSON.stringify(json)
+      const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
+      return exchange(address, { method: 'POST', headers, body }, timeoutMs, signal)
     },
   }
 }
+
+type Message = Pick<Exchange, 'method' | 'headers' | 'body'>
 
 function withoutUser(url: URL): URL {
   const copy = new URL(url)

@@ -4,6 +4,7 @@ import { TransportError } from '../../../src/base/errors.ts'
 import type { Outside, OutsideResponse } from '../../../src/base/process.ts'
 import type { Clock } from '../../../src/base/clock.ts'
 import { agents, agentsOnly, calm, HOUR, MINUTE, NEW, OLD, SECOND, story, type Story, type StoryOptions } from './story.ts'
+import { nowhere } from '../../../src/base/nowhere.ts'
 
 const AGENTS = ['agent-1', 'agent-2', 'agent-3']
 const NEWER = 'v1.33.5+rke2r1'
@@ -33,6 +34,7 @@ function channel(): Channel {
     answer: () => 'never',
     clock: undefined,
     outside: {
+      ...nowhere,
       async get(url, headers, timeoutMs, signal) {
         self.asked.push({ url, headers, at: self.clock?.mono() ?? 0 })
         const answer = self.answer(self.asked.length - 1)

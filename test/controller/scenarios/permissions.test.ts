@@ -6,6 +6,7 @@ import { type Access, neededPermissions, permits, type Permission } from '../../
 import { runController } from '../../../src/controller/run.ts'
 import type { Spawned } from '../../../src/sandbox/spawn.ts'
 import { agentPlan, CONTROLLER, createWorld, NEW, serverPlan, settingsFor, type World } from '../harness.ts'
+import { nowhere } from '../../../src/base/nowhere.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
@@ -37,6 +38,7 @@ const LOG_ONLY = new Set([
 ])
 
 const channel: Outside = {
+  ...nowhere,
   get: () =>
     Promise.resolve({
       status: 302,

@@ -86,6 +86,61 @@ describe('answers', () => {
   })
 })
 
+describe('a POST', () => {
+  const message = { text: 'grün', nested: { list: [1, null] } }
+  /** Keeps the bodies it is sent, and answers with that status. */
+  async function receiver(status: number, secure = false): Promise<TestServer & { readonly bodies: string[] }> {
+    const bodies: string[] = []
+    const made = await server((request, response) => {
+      let body = ''
+      request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk))
+      request.on('end', () => {
+        bodies.push(body)
+        response.writeHead(status, { location: '/elsewhere' }).end('thanks')
+      })
+    }, secure)
+    return { ...made, bodies }
+  }
+
+  test('carries its JSON with its length, and is answered like a GET', async () => {
+    const { url, requests, bodies } = await receiver(200)
+    const answer = await outside().post(`${url}/hook?x=1`, message, 5_000, forever)
+    expect(answer).toMatchObject({ status: 200, body: 'thanks' })
+    expect(bodies.map((body) => JSON.parse(body) as unknown)).toEqual([message])
+    expect(requests[0]).toMatchObject({ method: 'POST', url: '/hook?x=1' })
+    expect(requests[0]?.headers).toMatchObject({
+      'content-type': 'application/json',
+      'content-length': String(Buffer.byteLength(JSON.stringify(message))),
+      'user-agent': 'drover',
+    })
+  })
+
+  test('is not sent where a redirect leads', async () => {
+    const { url, requests } = await receiver(307)
+    expect(await outside().post(url, message, 5_000, forever)).toMatchObject({ status: 307, headers: { location: '/elsewhere' } })
+    expect(requests).toHaveLength(1)
+  })
+
+  test('is not sent again when the connection is lost', async () => {
+    let tries = 0
+    const { url } = await server((request) => {
+      tries += 1
+      request.socket.resetAndDestroy()
+    })
+    await expect(outside().post(url, message, 5_000, forever)).rejects.toMatchObject({ code: 'ConnectionLost' })
+    expect(tries).toBe(1)
+  })
+
+  test('trusts the authorities of the environment', async () => {
+    const { url, ca, bodies } = await receiver(200, true)
+    await expect(outside().post(url, message, 5_000, forever)).rejects.toMatchObject({ code: 'ConnectionFailed' })
+    const path = join(directory, 'ca.pem')
+    writeFileSync(path, ca ?? '')
+    await outside({ SSL_CERT_FILE: path }).post(url, message, 5_000, forever)
+    expect(bodies).toHaveLength(1)
+  })
+})
+
 describe('no answer', () => {
   test.each([
     ['not HTTP', 'SSH-2.0-OpenSSH_9\r\n', 'BadAnswer'],
@@ -205,6 +260,20 @@ describe('proxies', () => {
       code: 'ConnectionFailed',
       message: expect.stringContaining('altnames'),
     })
+  })
+
+  test('lead a POST to its target, body and all', async () => {
+    let body = ''
+    const { port, ca } = await server((request, response) => {
+      request.on('data', (chunk: Buffer) => (body += chunk.toString()))
+      request.on('end', () => void response.end())
+    }, true)
+    const through = await proxy(port)
+    const path = join(directory, 'ca.pem')
+    writeFileSync(path, ca ?? '')
+    await outside({ HTTPS_PROXY: through.url, SSL_CERT_FILE: path }).post('https://example.test/hook', { text: 'x' }, 5_000, forever)
+    expect(body).toBe('{"text":"x"}')
+    expect(through.seen).toMatchObject([{ method: 'CONNECT', target: 'example.test:443' }])
   })
 
   test('may speak TLS themselves', async () => {

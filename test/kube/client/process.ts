@@ -2,6 +2,7 @@ import type { Clock } from '../../../src/base/clock.ts'
 import type { Fields, Log } from '../../../src/base/log.ts'
 import type { Process, Request, Response, Transport, WatchResponse } from '../../../src/base/process.ts'
 import { virtualClock } from './clocks.ts'
+import { nowhere } from '../../../src/base/nowhere.ts'
 
 export interface Line {
   readonly level: string
@@ -31,7 +32,7 @@ export function testProcess(parts: Partial<Process> & { readonly lines?: Line[] 
     clock: parts.clock ?? (virtualClock() as Clock),
     random: parts.random ?? (() => 0),
     transport: parts.transport ?? unreachable,
-    outside: parts.outside ?? { get: () => Promise.reject(new Error('no outside in this test')) },
+    outside: parts.outside ?? nowhere,
     log: parts.log ?? memoryLog(parts.lines ?? []),
   }
 }
