@@ -7,10 +7,10 @@ import type { Host } from './host.ts'
 import { imagesFolder } from './images.ts'
 import { Refusal } from './refusal.ts'
 import type { Release } from './release.ts'
+import { checkPackage } from './rpm.ts'
 
 /** Left free besides what is written, for the machine to go on living. */
 const RESERVE = 32 * 1024 * 1024
-const RPM_MS = 30_000
 const SYSTEMCTL_MS = 30_000
 const MIB = 1024 * 1024
 
@@ -39,7 +39,7 @@ export async function checkTarget(host: Host, service: Service, release: Release
     throw new Refusal('NotSupervised', `process ${main.pid} belongs to no systemd service, so nothing would start it again`)
   }
   if (supervisor === 'systemd' && service.unit !== undefined) await checkUnit(host, service.unit.name)
-  await checkPackage(host, binary, service, to, options)
+  if (options.rpm === 'refuse') await checkPackage(host, service, to)
   const folder = posix.dirname(binary)
   checkFolder(host, folder, release.size)
   if (release.images.length === 0) return
@@ -77,27 +77,4 @@ function checkFolder({ machine }: Host, folder: string, bytes: number): void {
     const [needed, left] = [bytes + RESERVE, free].map((size) => Math.ceil(size / MIB))
     throw new Refusal('NoSpace', `${folder} has ${left} MiB free, ${needed} MiB are needed`)
   }
-}
-
-async function checkPackage(host: Host, binary: string, service: Service, to: Version, { rpm }: CheckOptions): Promise<void> {
-  if (rpm === 'replace') return
-  const { machine } = host
-  if (!['/usr/bin/rpm', '/bin/rpm'].some((path) => machine.stat(path) !== undefined)) return
-  const { code, stdout, stderr } = await host.runOnMachine(['rpm', '-qf', '--qf', '%{NAME}-%{VERSION}-%{RELEASE}\\n', binary], RPM_MS)
-  if (code !== 0 && /is not owned by any package/.test(`${stdout}${stderr}`)) return
-  const version = to.text.replace(/^v/, '').replace('+', '~')
-  const packageName = service.distribution === 'rke2' ? `rke2-${service.role}` : 'k3s'
-  const tool = (
-    [
-      ['/usr/sbin/transactional-update', `transactional-update pkg install ${packageName}-${version}, then a reboot`],
-      ['/usr/bin/dnf', `dnf install -y ${packageName}-${version}`],
-      ['/usr/bin/zypper', `zypper install -y ${packageName}-${version}`],
-    ] as const
-  ).find(([path]) => machine.stat(path) !== undefined)
-  const command = tool?.[1] ?? `yum install -y ${packageName}-${version}`
-  const owner = code === 0 ? `belongs to the package ${stdout.trim()}` : `may belong to a package (rpm: ${stderr.trim() || `exit ${code}`})`
-  throw new Refusal(
-    'OwnedByPackage',
-    `${binary} ${owner}; upgrade it with: ${command}; or replace the file nevertheless with --rpm=replace`,
-  )
 }

@@ -282,7 +282,9 @@ function connects(address: string, port: number): Promise<boolean> {
 function run(clock: Clock, file: string, args: readonly string[], argv0: string | undefined, timeoutMs: number): Promise<RunResult> {
   return new Promise((resolve) => {
     const argv = argv0 === undefined ? {} : { argv0 }
-    const child = spawn(file, args, { ...argv, stdio: ['ignore', 'pipe', 'pipe'] })
+    // What programs say is read by programs, too.
+    const env = { ...process.env, LC_ALL: 'C' }
+    const child = spawn(file, args, { ...argv, env, stdio: ['ignore', 'pipe', 'pipe'] })
     let [stdout, stderr] = ['', '']
     child.stdout.on('data', (data: Buffer) => (stdout = (stdout + data.toString()).slice(-MAX_OUTPUT)))
     child.stderr.on('data', (data: Buffer) => (stderr = (stderr + data.toString()).slice(-MAX_OUTPUT)))

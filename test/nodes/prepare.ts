@@ -19,8 +19,6 @@ export async function prepare(paths: Layout, say: (text: string) => void): Promi
   for (const name of NODE_PROGRAMS) place(packaged(packages, name), join(paths.programs, name))
   place(kube, join(paths.programs, 'kubelet'))
   busybox(packages, paths.skeleton)
-  // Machines without packages: an applet that cannot answer whose file it is would be taken for one that does.
-  for (const name of ['dpkg', 'rpm']) rmSync(join(paths.skeleton, 'bin', name), { force: true })
   placeLibraries(
     NODE_PROGRAMS.map((name) => join(paths.programs, name)),
     paths.skeleton,

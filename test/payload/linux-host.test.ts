@@ -169,6 +169,11 @@ describe('programs, signals, sockets', () => {
     expect((await host.runBinary('image', '/bin/sh', 'sh', ['-c', 'sleep 60'], 200)).code).toBe(124)
   })
 
+  test('programs say what they say in English: it is read', async () => {
+    const { stdout } = await host.runBinary('image', '/bin/sh', 'sh', ['-c', 'echo $LC_ALL'], 10_000)
+    expect(stdout).toBe('C\n')
+  })
+
   test('what a program leaves behind does not hold us', async () => {
     const started = Date.now()
     const ran = await host.runBinary('image', '/bin/sh', 'sh', ['-c', 'sleep 12 & echo done'], 10_000)
