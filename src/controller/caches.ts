@@ -2,6 +2,7 @@
 import { decodePolicy } from '../api/decode-policy.ts'
 import { LABEL_CONTROLLER, LABEL_PLAN, LABEL_ROLE, PLAN_PATH_PREFIX, POLICY_PATH_PREFIX } from '../api/names.ts'
 import type { PolicyView } from '../api/policy.ts'
+import { messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
@@ -27,8 +28,10 @@ export interface Caches {
   readonly beats: Beats
   /** All kinds have been listed once. */
   synced(): boolean
-  /** What the API server has answered for a while where it refuses to let us list or watch; undefined = it does not. */
+  /** Why what is decided upon has not been readable for a while: the API server refuses it, or a watch stays broken. Undefined = it is readable. */
   refusal(): string | undefined
+  /** A watch has broken off and does not run again yet, or has just begun to catch up: what it missed is not known, so nothing may be decided. */
+  interrupted(): boolean
   /** Begins to watch the metadata of Secrets; does nothing when it already does. `changed` is called with a Secret's name. */
   watchSecrets(changed: (name: string) => void): void
   /** Ends when the signal does. */
@@ -37,6 +40,10 @@ export interface Caches {
 
 /** An API server that starts refuses all until it has read its own roles. */
 const REFUSED_MS = 5_000
+/** An API server that restarts is not worth a word. */
+const BROKEN_MS = 20_000
+/** What a watch has missed comes right after it is accepted. */
+const CATCH_UP_MS = 500
 const metadataOnly = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1`
 /** A real API server ends a watch that asks for lists without a word. */
 const METADATA_ONLY = { accept: metadataOnly('PartialObjectMetadataList'), watchAccept: metadataOnly('PartialObjectMetadata') }
@@ -54,6 +61,8 @@ export function createCaches(
   const beats = createBeats()
   const running: Promise<void>[] = []
   const refusals = new Map<string, { readonly since: number; readonly message: string }>()
+  /** Watches that broke off, by resource; `until`: when it has caught up. */
+  const interruptions = new Map<string, { readonly since: number; readonly message: string; readonly until: number }>()
   const watch = <T>(
     resource: string,
     path: string,
@@ -72,11 +81,18 @@ export function createCaches(
       metrics.watchRestarted(resource)
       log.debug('watch failed, resuming', { resource, error })
       more.failed?.(error)
-      if (!isForbidden(error)) return
+      // Refused is not interrupted: nodes under way are seen to their end, and the gates hold all others.
+      if (!isForbidden(error)) {
+        const since = interruptions.get(resource)?.since ?? clock.mono()
+        if (!isNotFound(error)) interruptions.set(resource, { since, message: messageOf(error), until: Number.POSITIVE_INFINITY })
+        return
+      }
       refusals.set(resource, { since: refusals.get(resource)?.since ?? clock.mono(), message: error.message })
       changed()
     }
     const onWatch = () => {
+      const interruption = interruptions.get(resource)
+      if (interruption !== undefined) interruptions.set(resource, { ...interruption, until: clock.mono() + CATCH_UP_MS })
       if (refusals.delete(resource)) changed()
     }
     running.push(
@@ -138,7 +154,14 @@ export function createCaches(
     synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced) && (policies.synced || noPolicies),
     refusal() {
       const now = clock.mono()
-      return [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)?.message
+      const refused = [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)
+      if (refused !== undefined) return refused.message
+      const broken = [...interruptions].find(([, { since, until }]) => until > now && now - since >= BROKEN_MS)
+      return broken === undefined ? undefined : `the watch of ${broken[0]} broke off: ${broken[1].message}`
+    },
+    interrupted() {
+      for (const [resource, { until }] of interruptions) if (until <= clock.mono()) interruptions.delete(resource)
+      return interruptions.size > 0
     },
     watchSecrets(secretChanged) {
       if (secrets !== undefined) return

@@ -22,6 +22,8 @@ import { createTally } from './tally.ts'
 const RESYNC_MS = 30_000
 /** Without a sign of life from a watch for so long the cache may be stale: nothing new is decided (bookmarks come every minute). */
 const STALE_MS = 180_000
+/** How soon it is looked again whether an interrupted watch has caught up. */
+const INTERRUPTED_MS = 500
 
 export const PASS = 'pass'
 
@@ -69,7 +71,9 @@ export async function runLoop({
     const began = clock.mono()
     try {
       health.beat()
-      if (caches.synced() && !stale()) pass()
+      const interrupted = caches.interrupted()
+      if (interrupted) queue.addAfter(PASS, INTERRUPTED_MS)
+      if (caches.synced() && !interrupted && !stale()) pass()
       else if (caches.plans.synced) act.start(tellBlindness(gather.world()), ++passes)
       metrics.reconciled('success', (clock.mono() - began) / 1000)
     } catch (error) {

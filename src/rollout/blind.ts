@@ -9,7 +9,7 @@ export function tellBlindness({ plans, refusal, settings, now }: Pick<World, 'pl
     if (view.namespace !== settings.namespace) continue
     if (isComplete(view)) continue
     const conditions = view.plan === undefined ? view.conditions : view.plan.status.conditions
-    const status = blindStatus(conditions, `the API server refuses to be read: ${refusal}`, settings.kstatus, now)
+    const status = blindStatus(conditions, `the cluster cannot be read: ${refusal}`, settings.kstatus, now)
     if (status === undefined) continue
     const plan = { namespace: view.namespace, name: view.name, uid: view.uid }
     steps.push({

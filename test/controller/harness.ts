@@ -29,7 +29,7 @@ export interface World {
   node(name: string): {
     metadata: { labels: Record<string, string>; annotations?: Record<string, string> }
     spec: { unschedulable?: boolean }
-    status: { nodeInfo: { kubeletVersion: string } }
+    status: { nodeInfo: { kubeletVersion: string }; conditions?: { type: string; status: string }[] }
   }
   nodes(): ReturnType<World['node']>[]
   complete(plan: string): boolean

@@ -3,6 +3,7 @@ import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_CONTROLLE
 import { type Hold, hold } from '../../api/reasons.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
 import { opening } from '../policy/calendar.ts'
+import { nextTaking, willFit } from '../policy/lead.ts'
 import { tooManyMembers } from '../policy/waves.ts'
 import { isInside, nextOpening, parseWindow } from '../window.ts'
 import type { JobView } from '../world.ts'
@@ -10,7 +11,7 @@ import type { Context, PlanGate } from './gate.ts'
 
 /** What is seen may be old, and stays so until somebody grants the permission. */
 const readable: PlanGate = (_state, { world }) =>
-  world.refusal === undefined ? undefined : hold('Refused', `the API server refuses to be read: ${world.refusal}`)
+  world.refusal === undefined ? undefined : hold('Refused', `the cluster cannot be read: ${world.refusal}`)
 
 const memoryReadable: PlanGate = ({ memoryError }) =>
   memoryError === undefined
@@ -79,25 +80,40 @@ const someConcurrency: PlanGate = ({ plan }) =>
     ? undefined
     : hold('ConcurrencyZero', 'spec.concurrency is missing or 0, so no node is taken; set it to 1 or more')
 
-export const inWindow: PlanGate = ({ plan }, { world }) => {
+export const inWindow: PlanGate = (state, { world }) => {
+  const { plan } = state
   if (plan.spec.window === undefined) return undefined
   const parsed = parseWindow(plan.spec.window)
   if (!parsed.ok || isInside(parsed.window, world.now.wall)) return undefined
   const opens = nextOpening(parsed.window, world.now.wall)
   if (opens === undefined) return hold('OutsideWindow', 'spec.window never opens')
-  return hold('OutsideWindow', `the window opens at ${new Date(opens).toISOString()}`, { retryAt: opens })
+  const more = takenFrom(state, opens, world.now.wall)
+  return hold('OutsideWindow', `the window opens at ${new Date(opens).toISOString()}${more.text}`, { retryAt: more.at })
+}
+
+/** A window and a policy's calendar may open at different times, or too shortly for a node. */
+function takenFrom(state: PlanState, opens: number, nowMs: number): { readonly text: string; readonly at: number } {
+  const next = nextTaking(state, nowMs)
+  return next === undefined || next.at <= opens
+    ? { text: '', at: opens }
+    : { text: `; nodes are taken from ${new Date(next.at).toISOString()} on`, at: next.at }
 }
 
 /** SUC looks at the window only while nothing is in `applying` (contract, Window). */
 const inWindowAtFirst: PlanGate = (state, context) => (state.plan.status.applying.length > 0 ? undefined : inWindow(state, context))
 
 /** The windows and exclusions of the policy; asked for every node. */
-export const inCalendar: PlanGate = ({ rules }, { world }) => {
+export const inCalendar: PlanGate = (state, { world }) => {
+  const { rules } = state
   if (rules.calendar === undefined) return undefined
   const now = opening(rules.calendar, world.now.wall)
   if (now.open) return undefined
-  const until = now.opensAt === undefined ? 'and nothing opens after it' : `the next opening is at ${new Date(now.opensAt).toISOString()}`
-  const more = now.opensAt === undefined ? {} : { retryAt: now.opensAt }
+  const next = now.opensAt === undefined ? undefined : takenFrom(state, now.opensAt, world.now.wall)
+  const until =
+    now.opensAt === undefined || next === undefined
+      ? 'and nothing opens after it'
+      : `the next opening is at ${new Date(now.opensAt).toISOString()}${next.text}`
+  const more = next === undefined ? {} : { retryAt: next.at }
   if (now.exclusion === undefined) return hold('OutsideWindow', `no window of RolloutPolicy ${rules.policy?.name} is open; ${until}`, more)
   const { reason, toMs } = now.exclusion
   const why = reason === '' ? '' : ` (${reason})`
@@ -202,6 +218,7 @@ export const PLAN_GATES: readonly PlanGate[] = [
   someConcurrency,
   inWindow,
   inCalendar,
+  willFit,
   planBefore,
   nobodyElse,
 ]

@@ -1,0 +1,88 @@
+/** While a watch is broken off nobody knows what it would tell, so nothing is decided; and the Plans say so. */
+import { expect } from '@jest/globals'
+import { linkedController } from '../../../src/base/abort.ts'
+import { runController } from '../../../src/controller/run.ts'
+import { CONTROLLER, settingsFor } from '../harness.ts'
+import { agents, agentsOnly, MINUTE, SECOND, story, type Story } from './story.ts'
+
+const AGENTS = ['agent-1', 'agent-2', 'agent-3']
+
+interface Cut {
+  /** From now on this resource's watches break off and are answered with 500. */
+  broken: boolean
+  readonly open: Set<AbortController>
+}
+
+async function begin(s: Story, path: string): Promise<Cut> {
+  const cut: Cut = { broken: false, open: new Set() }
+  s.sandbox.spawn(
+    (process, signal) => {
+      const { transport } = process
+      const watch: typeof transport.watch = async (request, stop) => {
+        if (request.path !== path) return transport.watch(request, stop)
+        if (cut.broken) return { status: 500, headers: {}, body: { kind: 'Status', message: 'etcdserver: no leader' } } as never
+        const { controller } = linkedController(stop)
+        cut.open.add(controller)
+        return transport.watch(request, controller.signal)
+      }
+      const send: typeof transport.send = (request, stop) => transport.send(request, stop)
+      return runController(
+        { ...process, transport: { ...transport, send, watch } },
+        settingsFor({ DROVER_CLUSTER_MAX_UNAVAILABLE: '1' }),
+        signal,
+      )
+    },
+    { name: 'drover-1', user: CONTROLLER },
+  )
+  await s.until('the CRD is there', () => s.sandbox.server.peek('customresourcedefinitions', 'plans.upgrade.cattle.io') !== undefined)
+  await s.wait(30 * SECOND)
+  return cut
+}
+
+function breakOff(cut: Cut): void {
+  cut.broken = true
+  for (const controller of cut.open) controller.abort(new Error('connection reset'))
+}
+
+story(
+  'the watch of nodes: no node is taken on old news, the Plan says why, and it goes on by itself',
+  { cluster: agentsOnly },
+  async (s) => {
+    const cut = await begin(s, '/api/v1/nodes')
+    breakOff(cut)
+    // Unseen by the controller, which has them all Ready in its cache.
+    s.sandbox.machines.get('agent-1')?.powerOff()
+    await s.wait(5 * MINUTE)
+    await s.apply(agents())
+    await s.wait(5 * MINUTE)
+    expect(AGENTS.map((node) => s.cordons(node))).toEqual([0, 0, 0])
+    expect(s.applying('agents')).toEqual([])
+    expect(s.condition('agents', 'Complete')).toMatch(/^False Refused: .*the watch of nodes broke off: .*etcdserver: no leader/)
+    cut.broken = false
+    await s.until(
+      'the node that is down is seen',
+      () => (s.nodeStatus('agents', 'agent-2')?.message ?? '').includes('the cluster allows 1'),
+      5 * MINUTE,
+    )
+    expect(AGENTS.map((node) => s.cordons(node))).toEqual([0, 0, 0])
+    s.sandbox.machines.get('agent-1')?.powerOn()
+    await s.until('all is done', () => s.complete('agents'))
+    expect(AGENTS.map((node) => s.cordons(node))).toEqual([1, 1, 1])
+  },
+)
+
+story('a watch that has just broken off: not even at once', { cluster: agentsOnly }, async (s) => {
+  const cut = await begin(s, '/api/v1/nodes')
+  const down = (): boolean =>
+    s.node('agent-1').status.conditions?.some(({ type, status }) => type === 'Ready' && status !== 'True') === true
+  s.sandbox.machines.get('agent-1')?.powerOff()
+  // A moment before the cluster takes the node for lost.
+  await s.wait(30 * SECOND)
+  expect(down()).toBe(false)
+  breakOff(cut)
+  await s.until('the node is lost', down, MINUTE)
+  await s.apply(agents())
+  await s.wait(8 * SECOND)
+  expect(s.applying('agents')).toEqual([])
+  expect(AGENTS.map((node) => s.cordons(node))).toEqual([0, 0, 0])
+})
