@@ -31,7 +31,7 @@ Every option may be given as a variable too: --rpm=replace is DROVER_PAYLOAD_RPM
   --timeout TIME           until then it has to be stable; default 4m, at most 24h
   --rollback-timeout TIME  the same for the old version after a roll back; default 3m
   --down TIME              no process of the service for so long is a failure; default 20s
-  --max-crashes N          so many early ends are a failure; default 4, 0 counts none
+  --max-crashes N          so many early ends, over --down or longer, are a failure; default 4, 0 counts none
 
 The last line of output, also left in /dev/termination-log, is the result as JSON. The exit codes are in docs/payload.md.
 `

@@ -25,7 +25,7 @@ export interface PayloadOptions {
   readonly timeoutMs: number
   /** Default 3 min. */
   readonly rollbackTimeoutMs: number
-  /** Default 4; 0 counts none. */
+  /** Early ends that are a failure, once they have gone on for `downMs`. Default 4; 0 counts none. */
   readonly maxCrashes: number
   /** Default 20 s: services are started again after 5 s. */
   readonly downMs: number

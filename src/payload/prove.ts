@@ -12,9 +12,12 @@ export interface ProofOptions {
   /** It must live, and its kubelet answer, so long. Milliseconds. */
   readonly stableMs: number
   readonly timeoutMs: number
-  /** So many processes that end before they are stable are proof enough of the contrary. 0: only time is. */
+  /** So many processes that end before they are stable, over `downMs` or longer, are proof enough of the contrary. 0: only time is. */
   readonly maxCrashes: number
-  /** No process of the service seen for so long: nothing starts it, or it ends at once, again and again. Milliseconds. */
+  /**
+   * No process of the service seen for so long: nothing starts it, or it ends at once, again and again. Milliseconds. Crashes have that time, too:
+   * systemd starts RKE2 every 5 s, others at once, and a service on a busy machine may need several starts.
+   */
   readonly downMs: number
 }
 
@@ -37,6 +40,8 @@ export async function prove(host: Host, options: ProofOptions, say: (text: strin
   const known = new Map<string, boolean>()
   let goneAt: number | undefined
   let down: number | undefined
+  let firstAt: number | undefined
+  let crashes = 0
   let last = ''
   let stable: { readonly who: string; readonly since: number } | undefined
   for (;;) {
@@ -49,10 +54,13 @@ export async function prove(host: Host, options: ProofOptions, say: (text: strin
     if (look.missing !== '') stable = undefined
     else if (stable?.who !== look.who) stable = { who: look.who, since: clock.mono() }
     if (stable !== undefined && clock.mono() - stable.since >= options.stableMs) return { ok: true, missing: '', goneAt }
-    const crashes = known.size - (known.has(look.who.split(' ')[0] ?? '') ? 1 : 0)
-    if (options.maxCrashes > 0 && crashes >= options.maxCrashes) {
-      return { ok: false, missing: `it ended ${crashes} times soon after its start`, goneAt }
+    const ended = known.size - (known.has(look.who.split(' ')[0] ?? '') ? 1 : 0)
+    if (known.size > 0) firstAt ??= clock.mono()
+    // Judged when it ends, not while it may yet stay.
+    if (ended > crashes && options.maxCrashes > 0 && ended >= options.maxCrashes && clock.mono() - (firstAt ?? 0) >= options.downMs) {
+      return { ok: false, missing: `it ended ${ended} times soon after its start`, goneAt }
     }
+    crashes = ended
     if (down !== undefined && clock.mono() - down >= options.downMs) {
       return { ok: false, missing: `no process of the service was seen for ${options.downMs / 1000} s`, goneAt }
     }

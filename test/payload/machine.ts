@@ -44,7 +44,7 @@ export interface ServiceSpec {
 export interface Program {
   readonly architecture?: 'amd64' | 'arm64'
   readonly version: string
-  readonly behaviour?: 'good' | 'crash' | 'flaky' | 'hang' | 'deaf' | 'orphan' | 'mute' | 'flapping' | 'touch'
+  readonly behaviour?: 'good' | 'crash' | 'flaky' | 'hang' | 'deaf' | 'orphan' | 'mute' | 'flapping' | 'touch' | 'stumbling'
   /** K3s: the sum of what it unpacks. */
   readonly carries?: string
 }
@@ -52,7 +52,8 @@ export interface Program {
 export class Crash extends Error {}
 
 const MACHINE_CODES = { amd64: 62, arm64: 183 }
-const RESTART_MS = 5000
+/** A program that stumbles ends so often soon after its start, then it stays. */
+const STUMBLES = 6
 const KUBELET_MS = 2000
 export const BOOT = 1_700_000_000
 
@@ -98,6 +99,9 @@ export function createMachine() {
     /** Answers of programs of the machine, by their first words. */
     programs: new Map<string, { code: number; stdout: string; stderr?: string; effect?: () => void }>(),
     ran: [] as string[],
+    /** After so long its supervisor starts the service again. */
+    restartMs: 5000,
+    stumbled: 0,
     /** Called after each wait. */
     onTime: undefined as (() => void) | undefined,
   }
@@ -368,7 +372,7 @@ export function createMachine() {
     log(`starting ${about?.version ?? 'nothing'}`)
     if (inode === undefined || about === undefined || about.architecture === 'arm64' || about.behaviour === 'crash') {
       log('it ended at once')
-      later(RESTART_MS, startService)
+      later(state.restartMs, startService)
       return
     }
     const unpacked = about.carries === undefined ? undefined : `/var/lib/rancher/k3s/data/${about.carries}/bin/k3s`
@@ -395,6 +399,7 @@ export function createMachine() {
       })
     }
     if (about.behaviour === 'flaky' || about.behaviour === 'touch') later(3000, () => endService(pid))
+    if (about.behaviour === 'stumbling' && state.stumbled++ < STUMBLES) later(500, () => endService(pid))
     if (about.behaviour === 'hang' || about.behaviour === 'orphan') return
     later(KUBELET_MS, () => startKubelet(pid, unpacked !== undefined, about.behaviour))
   }
@@ -422,7 +427,7 @@ export function createMachine() {
     procs.delete(pid)
     for (const proc of procs.values()) if (proc.parent === pid) procs.delete(proc.pid)
     delete service.pid
-    later(RESTART_MS, startService)
+    later(state.restartMs, startService)
   }
 
   const host: Host = {

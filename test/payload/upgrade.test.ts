@@ -166,6 +166,26 @@ describe('the file is new and the old program runs', () => {
   })
 })
 
+describe('a good release that needs several starts', () => {
+  // Such as a kubelet that finds its containerd not ready yet, on a busy machine.
+  test('a supervisor that starts it again at once does not use up the patience', async () => {
+    const machine = rke2Machine()
+    machine.state.restartMs = 1000
+    carry(machine, { version: NEW, behaviour: 'stumbling' })
+
+    expect((await run(machine)).result).toMatchObject({ result: 'Upgraded', to: NEW })
+    expect(machine.service?.starts).toBe(8)
+  })
+
+  test('when it has had its time, it is rolled back', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW, behaviour: 'stumbling' })
+
+    const { result } = await run(machine)
+    expect(result).toMatchObject({ result: 'RolledBack', message: expect.stringMatching(/it ended [456] times soon after its start/) })
+  })
+})
+
 describe('a bad release is rolled back', () => {
   test.each(['crash', 'hang', 'flaky', 'mute', 'orphan', 'flapping'] as const)('%s', async (behaviour) => {
     const machine = rke2Machine()
