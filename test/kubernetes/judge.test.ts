@@ -141,6 +141,22 @@ test('a node taken while another is down is caught', async () => {
   expect((await judged(lost, { maxUnavailable: 2 })).broken).toEqual([])
 })
 
+test('a node that is down counts when there was time to notice it, and not before', async () => {
+  const lost = replaced('claim b', node('lost', 'a', { ready: false, done: true }), plan('claim b', ['b.lan']))
+  expect((await judged(lost, { noticedAfterMs: 1 })).broken.join('\n')).toContain('2 nodes unavailable, allowed 1: a, b')
+  expect((await judged(lost, { noticedAfterMs: 5 })).broken).toEqual([])
+  // Down since then, whatever is written to it meanwhile.
+  const written = [
+    ...replaced(
+      'claim b',
+      node('lost', 'a', { ready: false, done: true }),
+      ...Array.from({ length: 9 }, () => node('a write', 'a', { ready: false, done: true })),
+      plan('claim b', ['b.lan']),
+    ),
+  ]
+  expect((await judged(written, { noticedAfterMs: 5 })).broken.join('\n')).toContain('2 nodes unavailable, allowed 1: a, b')
+})
+
 test.each([
   ['a cordon', replaced('done b', { ...node('done', 'b', { done: true, cordoned: true }) }), 'b is cordoned'],
   ['a claim', without('release b'), 'Plan p holds b.lan'],
