@@ -3,6 +3,8 @@
  * a policy, and says so in the policy's status and at the Plans that it governs.
  */
 import { labelSelector } from './crd-container.ts'
+import { notify } from './crd-notify.ts'
+import { gates, hooks } from './crd-gates.ts'
 import { atomicList, flag, intOrText, integer, list, object, type Schema, text } from './crd-parts.ts'
 
 const DURATION = '^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$'
@@ -113,6 +115,20 @@ const failure = object('What follows from failures.', {
   ),
 })
 
+const drain = object('How nodes are drained, for Plans with drain.', {
+  timeout: duration("How long a drain may take, from the cordon on, e.g. 30m. Default: the Plan's drain.timeout. 0: as long as it needs."),
+  onTimeout: choice(
+    'What becomes of a node whose drain did not end in time. Fail (the default): it counts as failed. Release: it is uncordoned, gives its slot back and is tried again later, after the others. Quarantine: it gives its slot back and stays cordoned until somebody sets drover.io/retry. Proceed: it is upgraded all the same, if only pods are left whose eviction was refused.',
+    'Fail',
+    'Release',
+    'Quarantine',
+    'Proceed',
+  ),
+  maxBlockedNodes: share(
+    'With more nodes released or quarantined no other node is taken: a number, or a share of the nodes of the Plan. 1 by default.',
+  ),
+})
+
 const spec = object('How carefully Plans are rolled out. What is missing has the default of the controller.', {
   planNames: atomicList(
     'Plans by name. A policy that names a Plan goes before one that selects it, and that before the one called default.',
@@ -124,6 +140,10 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
   after: atomicList('Names of Plans that must be complete for the same version first.', text()),
   windows: list("When nodes may be taken. Empty: always. A Plan's own window holds as well.", window),
   exclusions: list('When no node is taken, whatever the windows say.', exclusion),
+  lead: text(
+    'So much of the open time must be left for a node to be taken. Auto (the default): as long as the slowest node of the Plan took. 0: none.',
+    { pattern: `^Auto$|${DURATION}` },
+  ),
   versionPath: object('Steps that the rules of direction would refuse.', {
     allow: atomicList('Exact steps, such as v1.33.4+rke2r1>v1.32.9+rke2r1.', text()),
   }),
@@ -134,11 +154,15 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
     'x-kubernetes-list-map-keys': ['name'],
   }),
   failure,
+  drain,
   managedElsewhere: choice(
     'Clusters that Rancher or Cluster API provisioned and upgrade themselves: Hold (the default) or Ignore.',
     'Hold',
     'Ignore',
   ),
+  notify,
+  gates,
+  hooks,
 })
 
 const status = object('What the controller makes of it.', {

@@ -5,6 +5,8 @@
 import * as z from 'zod'
 import type { Json, JsonObject } from '../base/json.ts'
 import { duration, flag, intOrPercent, object, optional, orDefault, parsed, selector, text } from './decode-parts.ts'
+import { gates, hooks } from './decode-gates.ts'
+import { webhooks } from './decode-notify.ts'
 import { explain } from './explain-faults.ts'
 import type { PolicyMetadata, PolicySpec, PolicyView } from './policy.ts'
 
@@ -47,6 +49,14 @@ const exclusion = object({ from: instant, to: instant, reason: orDefault(text, '
   .refine(({ from, to }) => from < to, { error: 'from must be before to' })
   .transform(({ from, to, reason }) => ({ fromMs: from, toMs: to, reason }))
 
+const lead = parsed(text, (value): { ok: true; value: number | undefined } | { ok: false; error: string } => {
+  if (value === 'Auto') return { ok: true, value: undefined }
+  const result = duration.safeParse(value)
+  return result.success
+    ? { ok: true, value: result.data }
+    : { ok: false, error: `must be Auto or a duration: ${result.error.issues[0]?.message}` }
+})
+
 const verify = object({
   version: orDefault(z.enum(['Auto', 'Kubelet', 'Off']), 'Auto' as const),
   reboot: orDefault(z.enum(['Required', 'Off']), 'Off' as const),
@@ -69,6 +79,12 @@ const failure = object({
   uncordonOnFailure: orDefault(z.enum(['IfUnchanged', 'Never', 'Always']), 'IfUnchanged' as const),
 })
 
+const drain = object({
+  timeout: optional(duration),
+  onTimeout: orDefault(z.enum(['Fail', 'Release', 'Quarantine', 'Proceed']), 'Fail' as const),
+  maxBlockedNodes: orDefault(intOrPercent, { kind: 'count', count: 1 } as const),
+}).transform(({ timeout, ...rest }) => ({ ...rest, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
+
 const wave = object({
   name: text.regex(/^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/, { error: 'must be letters, digits, dashes, dots and underscores' }),
   size: optional(intOrPercent),
@@ -84,9 +100,11 @@ const waves = z
   .array(wave)
   .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, { error: 'two waves have the same name' })
 
+const NO_HOOKS = hooks.parse({})
 const NO_BUDGET = { spread: [] } as const
 const NO_VERIFY = { version: 'Auto', reboot: 'Off' } as const
 const NO_FAILURE = failure.parse({})
+const NO_DRAIN = drain.parse({})
 
 export const policySpecSchema = object({
   ...selects,
@@ -95,13 +113,22 @@ export const policySpecSchema = object({
   after: orDefault(z.array(text.min(1)), []),
   windows: orDefault(z.array(window), []),
   exclusions: orDefault(z.array(exclusion), []),
+  lead: optional(lead),
   versionPath: orDefault(object({ allow: orDefault(z.array(versionStep), []) }), { allow: [] }),
   verify: orDefault(verify, NO_VERIFY),
   soak: optional(duration),
   waves: orDefault(waves, []),
   failure: orDefault(failure, NO_FAILURE),
+  drain: orDefault(drain, NO_DRAIN),
   managedElsewhere: orDefault(z.enum(['Hold', 'Ignore']), 'Hold' as const),
-}).transform(({ soak, ...rest }) => ({ ...rest, ...(soak === undefined ? {} : { soakMs: soak }) }))
+  notify: orDefault(webhooks, []),
+  gates: orDefault(gates, []),
+  hooks: orDefault(hooks, NO_HOOKS),
+}).transform(({ soak, lead: leadMs, ...rest }) => ({
+  ...rest,
+  ...(soak === undefined ? {} : { soakMs: soak }),
+  ...(leadMs === undefined ? {} : { leadMs }),
+}))
 
 const metadataSchema = z.object({
   name: z.string(),

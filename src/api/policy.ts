@@ -1,6 +1,8 @@
 /** RolloutPolicy (`drover.io/v1alpha1`) as decoded: how carefully Plans are rolled out. Decoding is in decode-policy.ts, defaults in rollout/rules.ts. */
 import type { LabelSelector } from 'kubernetes-types/meta/v1.d.ts'
 import type { IntOrPercent } from '../kube/objects/int-or-percent.ts'
+import type { NotifySpec } from './notify.ts'
+import type { GateSpec, HooksSpec } from './gate.ts'
 
 export interface RolloutPolicy {
   readonly metadata: PolicyMetadata
@@ -46,6 +48,8 @@ export interface PolicySpec {
   readonly windows: readonly WindowSpec[]
   /** When no node is taken, whatever the windows say. */
   readonly exclusions: readonly ExclusionSpec[]
+  /** So much of the open time must be left for a node to be taken. Missing: Auto, as long as the Plan's slowest node took. */
+  readonly leadMs?: number
   readonly versionPath: { readonly allow: readonly VersionStep[] }
   readonly verify: VerifySpec
   /** How long a proven node is watched before it counts as done. Missing: the Plan's postCompleteDelay. */
@@ -53,7 +57,14 @@ export interface PolicySpec {
   /** One after the other; nodes that belong to none come last. */
   readonly waves: readonly WaveSpec[]
   readonly failure: FailureSpec
+  readonly drain: DrainPolicy
   readonly managedElsewhere: 'Hold' | 'Ignore'
+  /** Who is told how the rollout goes. */
+  readonly notify: readonly NotifySpec[]
+  /** What has to be so outside of Drover. At most 20. */
+  readonly gates: readonly GateSpec[]
+  /** Who else has a word in it. */
+  readonly hooks: HooksSpec
 }
 
 export interface BudgetSpec {
@@ -123,6 +134,16 @@ export interface FailureSpec {
   readonly maxFailures: IntOrPercent
   /** Default IfUnchanged: no apply pod of the attempt ever started. */
   readonly uncordonOnFailure: 'IfUnchanged' | 'Never' | 'Always'
+}
+
+/** How nodes are drained; for Plans with `drain`. */
+export interface DrainPolicy {
+  /** How long a drain may take, from the cordon on. Missing: the Plan's `drain.timeout`. 0: as long as it needs. */
+  readonly timeoutMs?: number
+  /** What becomes of a node whose drain did not end in time. Default Fail. */
+  readonly onTimeout: 'Fail' | 'Release' | 'Quarantine' | 'Proceed'
+  /** With more nodes than these released or quarantined, no other node is taken. Default 1. */
+  readonly maxBlockedNodes: IntOrPercent
 }
 
 /** A policy as the caches hold it; one that cannot be read still says whom it means, as far as that can be read. */

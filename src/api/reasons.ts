@@ -16,6 +16,7 @@ export const HOLD_REASONS = {
   PolicyGone: { endedBy: 'person', what: 'the RolloutPolicy that was in force for this hash is gone' },
   Excluded: { endedBy: 'time', what: 'an exclusion of the RolloutPolicy forbids work now' },
   OutsideWindow: { endedBy: 'time', what: "the Plan's window is closed, or every window of its RolloutPolicy" },
+  WindowTooShort: { endedBy: 'time', what: 'what is left of the open time is shorter than a node takes' },
   WaitingForPlan: { endedBy: 'cluster', what: 'the Plan that prepare names is not complete' },
   ImageVersionMismatch: { endedBy: 'person', what: 'a known upgrade image is pinned to a tag other than the resolved version' },
   ConcurrencyZero: { endedBy: 'person', what: 'spec.concurrency is missing or 0: SUC takes no node then' },
@@ -47,6 +48,11 @@ export const HOLD_REASONS = {
   WavePending: { endedBy: 'cluster', what: 'an earlier wave of the RolloutPolicy is not done' },
   WaveSoaking: { endedBy: 'time', what: 'an earlier wave of the RolloutPolicy is done and is being watched' },
   AwaitingApproval: { endedBy: 'person', what: 'an earlier wave of the RolloutPolicy waits for annotation drover.io/approve' },
+  DrainPutOff: { endedBy: 'time', what: 'the drain did not end in time; the node was given back and is tried again later' },
+  Quarantined: { endedBy: 'person', what: 'the drain did not end in time; the node gave its slot back and stays cordoned' },
+  TooManyBlockedNodes: { endedBy: 'person', what: 'more nodes could not be drained in time than the RolloutPolicy allows' },
+  GatePending: { endedBy: 'cluster', what: 'a gate of the RolloutPolicy is not met, or cannot be evaluated' },
+  GateFailed: { endedBy: 'person', what: 'a gate of the RolloutPolicy was not met in time' },
   MaxFailuresExceeded: { endedBy: 'person', what: 'as many nodes of this hash failed as the RolloutPolicy allows' },
   BackingOff: { endedBy: 'time', what: 'the node failed; the RolloutPolicy grants another attempt later' },
   PreviousFailure: { endedBy: 'person', what: 'this hash failed on the node before' },
@@ -56,6 +62,8 @@ export const HOLD_REASONS = {
   // A node that has been taken
   Preparing: { endedBy: 'cluster', what: "the Plan's prepare container runs" },
   DrainImpossible: { endedBy: 'person', what: 'a pod on the node may not be drained with these drain options' },
+  HookPending: { endedBy: 'cluster', what: 'a hook of the RolloutPolicy has not been acknowledged yet' },
+  HookOverdue: { endedBy: 'person', what: 'a hook of the RolloutPolicy was not acknowledged in time' },
   Draining: { endedBy: 'cluster', what: 'pods are being evicted' },
   DrainBlocked: { endedBy: 'cluster', what: 'a PodDisruptionBudget forbids an eviction' },
   JobNameConflict: { endedBy: 'person', what: "a Job with the apply Job's name belongs to another node" },
@@ -79,6 +87,7 @@ export const FAILURE_REASONS = {
   NodeNotReady: 'the node did not become Ready in time',
   VersionMismatch: 'the node came back on another version than the target',
   NotRebooted: 'the RolloutPolicy requires a reboot, and the machine did not boot anew in time',
+  GateFailed: 'a gate of the RolloutPolicy with onTimeout: Fail was not met in time after the upgrade',
   JobDeleted: 'the apply Job was deleted under way, three times over',
 } as const
 

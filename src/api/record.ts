@@ -32,6 +32,10 @@ const work = z.looseObject({
   bootID: z.string().optional(),
   delaySeconds: z.number().min(0).optional(),
   labels: z.record(z.string(), z.string()).optional(),
+  /** The hooks before the cordon have been acknowledged. */
+  hookedAt: time.optional(),
+  /** The policy asked for something between proof and done, at the claim. */
+  gated: z.boolean().optional(),
   /** The Job's own kubectl cordons the node (strict compatibility); `cordonedBefore`: somebody else had done so already. */
   kubectl: z.looseObject({ cordonedBefore: z.boolean() }).optional(),
 })
@@ -51,6 +55,16 @@ const outcome = z.looseObject({
   generation: z.number().int(),
 })
 
+const blocked = z.looseObject({
+  hash: z.string(),
+  how: z.enum(['Release', 'Quarantine']),
+  attempts: z.number().int().min(1),
+  message: z.string(),
+  at: time,
+  retrySeen: z.string(),
+  generation: z.number().int(),
+})
+
 const cordon = z.looseObject({ at: time, plan: z.string(), adopted: z.string().optional() })
 
 const record = z.looseObject({
@@ -59,6 +73,7 @@ const record = z.looseObject({
   cordon: cordon.optional(),
   work: work.optional(),
   past: z.record(z.string(), outcome).optional(),
+  blocked: z.record(z.string(), blocked).optional(),
 })
 
 /** Work under way on a node; one Plan at a time. After the claim only this counts, not the Plan as it reads now. */
@@ -66,6 +81,9 @@ export type Work = Readonly<z.infer<typeof work>>
 
 /** A failure that is remembered. What ended well needs no memory: the node's label says so. */
 export type Outcome = Readonly<z.infer<typeof outcome>>
+
+/** A drain that did not end in time: the node was given back, uncordoned (Release) or cordoned still (Quarantine). */
+export type Blocked = Readonly<z.infer<typeof blocked>>
 
 /** Who cordoned the node, for whom and since when. `adopted`: the field manager found then, when it was not us (a SUC Job). */
 export type Cordon = Readonly<z.infer<typeof cordon>>
@@ -77,6 +95,7 @@ export interface NodeRecord {
   readonly cordon?: Cordon | undefined
   readonly work?: Work | undefined
   readonly past?: Readonly<Record<PlanKey, Outcome>> | undefined
+  readonly blocked?: Readonly<Record<PlanKey, Blocked>> | undefined
   /** What a later version wrote survives. */
   readonly [unknown: string]: unknown
 }
@@ -100,8 +119,13 @@ export function parseRecord(text: string | undefined, nodeUID: string): ParsedRe
 
 /** The annotation's text, or null when nothing is left to remember (the annotation then goes). */
 export function formatRecord(value: NodeRecord): string | null {
-  const past = value.past !== undefined && Object.keys(value.past).length > 0 ? value.past : undefined
-  const { v, nodeUID, cordon, work: live, past: _past, ...unknown } = value
-  if (cordon === undefined && live === undefined && past === undefined && Object.keys(unknown).length === 0) return null
-  return JSON.stringify({ v, nodeUID, cordon, work: live, past, ...unknown })
+  const { v, nodeUID, cordon, work: live, past: allPast, blocked: allBlocked, ...unknown } = value
+  const past = unlessEmpty(allPast)
+  const blocked = unlessEmpty(allBlocked)
+  const nothing = cordon === undefined && live === undefined && past === undefined && blocked === undefined
+  if (nothing && Object.keys(unknown).length === 0) return null
+  return JSON.stringify({ v, nodeUID, cordon, work: live, past, blocked, ...unknown })
 }
+
+const unlessEmpty = <T extends object>(value: T | undefined): T | undefined =>
+  value === undefined || Object.keys(value).length === 0 ? undefined : value

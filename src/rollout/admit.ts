@@ -4,6 +4,7 @@ import { type Hold, hold } from '../api/reasons.ts'
 import { withDefaultTag } from '../kube/objects/image.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, cordonedByOthers, whenCordoned } from './gates/node-gates.ts'
+import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
 import { drainNode } from './drain/node.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { safeName } from './names.ts'
@@ -68,6 +69,8 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   if (state.rules.policy !== undefined) freeAgain = free
   const tooMany = tooManyFailures(state, context)
   if (tooMany !== undefined) pass.planHold(state.key, tooMany)
+  const blocked = tooManyBlocked(state)
+  if (blocked !== undefined) pass.planHold(state.key, blocked)
   let toPull = Math.max(0, free) + Math.min(MAX_AHEAD, limit) + again.size
   let slow = 0
   let broken = 0
@@ -134,6 +137,10 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       report(node, tooMany)
       continue
     }
+    if (blocked !== undefined && !again.has(node) && blockedOn(state, node) === undefined) {
+      report(node, blocked)
+      continue
+    }
     if ((again.has(node) ? freeAgain : free) <= 0) {
       report(node, hold('ConcurrencyReached', `all ${limit} slots are taken`))
       continue
@@ -158,12 +165,14 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
   const held = ledger.slots(state.key)
   const rest: NodeView[] = []
   const last: NodeView[] = []
+  const undrained: NodeView[] = []
   for (const node of state.selected.values()) {
     if (node.labels[state.label] === state.hash || held.has(node.hostname ?? node.name)) continue
-    if (cordonedByOthers(node) && whenCordoned(state, node) !== 'Include') last.push(node)
+    if (blockedOn(state, node) !== undefined) undrained.push(node)
+    else if (cordonedByOthers(node) && whenCordoned(state, node) !== 'Include') last.push(node)
     else rest.push(node)
   }
-  return [...slots.again, ...inOrder(state, rest), ...inOrder(state, last), ...slots.retry]
+  return [...slots.again, ...inOrder(state, rest), ...inOrder(state, last), ...inOrder(state, undrained), ...slots.retry]
 }
 
 /** The nodes as SUC's order has them. */

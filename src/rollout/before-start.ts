@@ -6,6 +6,7 @@ import { ANNOTATION_RETRY, LABEL_NODE } from '../api/names.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
+import { clearNode } from './drain/clear.ts'
 import { drainNode } from './drain/node.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
@@ -156,28 +157,7 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
     pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
     return say(taken, pass, 'Preflight')
   }
-  if (spec.drain !== undefined) {
-    const since = pass.fact(`cordoned ${node.uid} ${work.claimedAt} ${work.attempt}`).mono
-    const drain = drainNode(
-      {
-        ...taken,
-        since,
-        startedAtMs: Math.max(Date.parse(recordOf(node).cordon?.at ?? work.claimedAt), Date.parse(work.preparedAt ?? work.claimedAt)),
-      },
-      pass,
-    )
-    if (drain.timedOut !== undefined) {
-      fail(
-        pass,
-        node,
-        work,
-        { reason: 'DrainTimeout', message: drain.timedOut },
-        { intact: true, plan: state.ref, clock: formatTime(pass.now.wall), ...(job === undefined ? {} : { job }) },
-      )
-      return say(taken, pass, 'Failed')
-    }
-    if (!drain.done) return
-  }
+  if (spec.drain !== undefined && !clearNode(taken, work, job, pass)) return
   startJob(taken, pass, work, name, mark, job)
 }
 

@@ -7,6 +7,7 @@ import { hold, type Hold } from '../api/reasons.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Admission } from './admit.ts'
 import { conductOf } from './conduct.ts'
+import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
 import { type Context, surveyCluster } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
@@ -14,12 +15,14 @@ import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
 import { tooManyFailures } from './failures.ts'
 import { createLedger } from './ledger.ts'
 import { createPass, type Pass } from './pass.ts'
+import { rememberDuration } from './policy/lead.ts'
+import { tellNews, type ToldNews } from './policy/news.ts'
 import { rememberWaves } from './policy/waves.ts'
 import { tellPolicies } from './policy/status.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
 import { differs, significantlyDiffers, unreadableStatus } from './status.ts'
-import { ADDED_STATUS, type PlanEvent } from './tell.ts'
+import { ADDED_STATUS, type PlanEvent, type Telling } from './tell.ts'
 import { recordOf } from './verdict.ts'
 import type { PlanStatus } from '../api/plan.ts'
 import type { Action, Decision, NodeView, PlanReport, World } from './world.ts'
@@ -27,6 +30,8 @@ import type { Action, Decision, NodeView, PlanReport, World } from './world.ts'
 /** From this concurrency on, slots that change gather: a tenth of them, or all after this long. */
 const SLOTS_PER_BATCH = 10
 const BATCH_MS = 2_000
+/** So long a status waits for the note of what webhooks have been told. */
+const TELLING_MS = 2_000
 
 export function decide(world: World): Decision {
   const pass = createPass(world)
@@ -99,12 +104,8 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
     else if (!state.selected.has(name)) found.set(name, hold('NodeHeld', `Plan ${plan} no longer selects node ${name}`))
     else if (!state.plan.status.applying.includes(node.hostname ?? name))
       found.set(name, hold('ClaimWithdrawn', `node ${name} no longer stands in status.applying`))
-    else if (
-      recordOf(node).work === undefined &&
-      recordOf(node).past?.[plan] === undefined &&
-      tooManyFailures(state, context) !== undefined
-    )
-      found.set(name, tooManyFailures(state, context) as Hold)
+    else if (recordOf(node).work === undefined && recordOf(node).past?.[plan] === undefined && tooMuchWentWrong(state, node, context))
+      found.set(name, tooMuchWentWrong(state, node, context) as Hold)
     else if (recordOf(node).work === undefined && countsAs(node, state, context) > (state.plan.spec.concurrency ?? 0))
       found.set(
         name,
@@ -119,6 +120,11 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
     }
   }
   return found
+}
+
+/** Why no node is taken that nothing has gone wrong on before. */
+function tooMuchWentWrong(state: PlanState, node: NodeView, context: Context): Hold | undefined {
+  return tooManyFailures(state, context) ?? (blockedOn(state, node) === undefined ? tooManyBlocked(state) : undefined)
 }
 
 /**
@@ -149,12 +155,13 @@ function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<strin
   const admission: Admission = noted
     ? state.conduct.admit(state, slots, planHolds, context, pass)
     : { claims: [], pulls: new Set(), held: 0 }
-  if (!remember(state, slots, context, pass)) write(state, slots, admission, pass)
+  const telling = tellingOf(state, slots, admission, pass)
+  if (!remember(state, slots, tellNews(telling, context, pass), context, pass)) write(telling, admission, pass)
   return admission.pulls
 }
 
 /** Writes the rollout memory where it should read otherwise; true = the status has to wait for it. Before the first claim it notes whom we found in `applying` (design §4.9). */
-function remember(state: PlanState, slots: Slots, context: Context, pass: Pass): boolean {
+function remember(state: PlanState, slots: Slots, told: ToldNews | undefined, context: Context, pass: Pass): boolean {
   if (state.memoryError !== undefined) return false
   const base = state.newMemory ?? state.memory
   const adopt = state.memory.adopt ?? [...new Set([...state.plan.status.applying, ...foreignHostnames(state, context)])]
@@ -165,8 +172,10 @@ function remember(state: PlanState, slots: Slots, context: Context, pass: Pass):
     return record.work?.plan !== state.key && record.past?.[state.key] === undefined
   })
   const waves = rememberWaves(state, pass.now)
-  if (state.newMemory === undefined && state.memory.adopt !== undefined && still.length === adopt.length && waves === undefined)
-    return false
+  const durations = rememberDuration(state, pass)
+  const same = waves === undefined && durations === undefined && still.length === adopt.length
+  const vital = state.newMemory !== undefined || state.memory.adopt === undefined || !same
+  if (!vital && told === undefined) return false
   const next = state.memory.adopt === undefined ? [...adopt] : still
   const about = `memory ${state.key}`
   pass.step(about, [
@@ -174,11 +183,19 @@ function remember(state: PlanState, slots: Slots, context: Context, pass: Pass):
       do: 'annotatePlan',
       plan: state.ref,
       resourceVersion: state.resourceVersion,
-      memory: { ...base, adopt: next, ...(waves === undefined ? {} : { waves }) },
+      memory: {
+        ...base,
+        adopt: next,
+        ...(waves === undefined ? {} : { waves }),
+        ...(durations === undefined ? {} : { durations }),
+        ...(told === undefined ? {} : { told }),
+      },
     },
   ])
   // Both write the Plan, so one waits for the other; but a refusal has to be told in the status.
-  return !context.world.observed.setbacks.has(about)
+  if (context.world.observed.setbacks.has(about)) return false
+  // Nothing is held up by what is told to others.
+  return vital || pass.now.mono - pass.fact(`telling ${state.key}`).mono < TELLING_MS
 }
 
 /** Hostnames of nodes on which another controller's Job of this Plan is active: adopted with any Plan (design §4.9). */
@@ -189,9 +206,9 @@ function foreignHostnames(state: PlanState, { world, cluster }: Context): string
     .flatMap((job) => cluster.byName.get(job.labels[LABEL_NODE] ?? '')?.hostname ?? [])
 }
 
-function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass): void {
-  const { now } = pass
-  const claims = admission.claims.map((node) => node.hostname ?? node.name)
+/** How the Plan stands now. */
+function tellingOf(state: PlanState, slots: Slots, admission: Admission, pass: Pass): Telling {
+  const claims = hostnames(admission.claims)
   const applying = [...new Set([...slots.kept, ...claims])]
   const report = pass.report(state.key)
   let done = 0
@@ -207,7 +224,16 @@ function write(state: PlanState, slots: Slots, admission: Admission, pass: Pass)
   const goesOn = goesOnDespiteFailures(state, report, tally.inFlight)
   const stalled = stalledBy(report, goesOn, pass)
   const failure = goesOn ? undefined : failures[0]
-  const told = state.conduct.tell({ state, applying, report, tally, failure, stalled, fault: admission.fault }, pass)
+  return { state, applying, report, tally, failure, stalled, fault: admission.fault }
+}
+
+const hostnames = (nodes: readonly NodeView[]): string[] => nodes.map((node) => node.hostname ?? node.name)
+
+function write(telling: Telling, admission: Admission, pass: Pass): void {
+  const { now } = pass
+  const { state } = telling
+  const claims = hostnames(admission.claims)
+  const told = state.conduct.tell(telling, pass)
   if (told === undefined) return
   const { plan, ref } = state
   const eventOn = (event: PlanEvent): Action => ({ do: 'event', on: { kind: 'Plan', ...ref }, ...event })
@@ -262,9 +288,7 @@ function failureText(node: string, past: { reason: string; message: string } | u
 function goesOnDespiteFailures({ rules }: PlanState, report: PlanReport, inFlight: number): boolean {
   if (rules.policy === undefined || report.holds.some(({ reason }) => reason === 'MaxFailuresExceeded')) return false
   if (inFlight > 0) return true
-  return [...report.nodes.values()].some(
-    ({ phase, holds }) => phase !== 'Done' && (phase !== 'Failed' || !holds.some(({ endedBy }) => endedBy === 'person')),
-  )
+  return [...report.nodes.values()].some(({ phase, holds }) => phase !== 'Done' && !holds.some(({ endedBy }) => endedBy === 'person'))
 }
 
 /**

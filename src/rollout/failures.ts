@@ -1,4 +1,5 @@
 /** What follows from the failures that the nodes' records remember (design §4.8, and the policy's `failure`). */
+import { ANNOTATION_RETRY } from '../api/names.ts'
 import { hold, type Hold } from '../api/reasons.ts'
 import type { Outcome } from '../api/record.ts'
 import { scaleIntOrPercent } from '../kube/objects/int-or-percent.ts'
@@ -28,10 +29,21 @@ function hasFailed(state: PlanState, node: NodeView): boolean {
   return record.work === undefined && record.past?.[state.key]?.hash === state.hash
 }
 
+/** What has failed stays so until drover.io/retry has a new value, or the Plan's spec was edited (design §4.8). */
+export function isArmed({ plan }: PlanState, past: Pick<Outcome, 'retrySeen' | 'generation'>): boolean {
+  const retry = plan.metadata.annotations[ANNOTATION_RETRY]
+  return (retry !== undefined && retry !== past.retrySeen) || plan.metadata.generation !== past.generation
+}
+
+/** How long to wait after so many tries in vain, in milliseconds. */
+export function backoffMs({ rules }: PlanState, tries: number): number {
+  const { baseMs, capMs } = rules.failure.backoff
+  return Math.min(baseMs * 2 ** (tries - 1), capMs)
+}
+
 /** Wall-clock time of the next attempt that the policy grants; undefined = it takes a person. */
-export function nextAttempt({ rules }: PlanState, past: Outcome): number | undefined {
-  const { retries, backoff } = rules.failure
+export function nextAttempt(state: PlanState, past: Outcome): number | undefined {
   const at = Date.parse(past.at)
-  if (past.attempts > retries || Number.isNaN(at)) return undefined
-  return at + Math.min(backoff.baseMs * 2 ** (past.attempts - 1), backoff.capMs)
+  if (past.attempts > state.rules.failure.retries || Number.isNaN(at)) return undefined
+  return at + backoffMs(state, past.attempts)
 }

@@ -2,6 +2,8 @@
 import { LABEL_NODE, LABEL_OUR_NODE, LABEL_ROLE } from '../api/names.ts'
 import type { NodeRecord, Work } from '../api/record.ts'
 import type { Context } from './gates/gate.ts'
+import { aborted } from './gates/plan-gates.ts'
+import { outdatedBlocks, withoutBlocks } from './drain/blocked.ts'
 import { attemptMark, parseAttemptMark } from './attempt.ts'
 import { applyJobName } from './job.ts'
 import { prepareJobName } from './prepare-job.ts'
@@ -15,13 +17,23 @@ export function tidyNode(node: NodeView, context: Context, pass: Pass): void {
   const record = recordOf(node)
   const { cordon } = record
   const past = Object.fromEntries(Object.entries(record.past ?? {}).filter(([plan]) => planKnown(plan, pass)))
-  const forgotten = Object.keys(record.past ?? {}).length > Object.keys(past).length
-  let next: NodeRecord = { ...record, past }
+  const outdated = outdatedBlocks(node, (plan) => {
+    const state = context.states.get(plan)
+    if (state === undefined) return planKnown(plan, pass) ? 'unknown' : 'gone'
+    return aborted(state, context) === undefined ? state : 'gone'
+  })
+  const forgotten = outdated.length > 0 || Object.keys(record.past ?? {}).length > Object.keys(past).length
+  let next: NodeRecord = withoutBlocks({ ...record, past }, outdated)
   let uncordon = false
   if (cordon !== undefined && !cordonIsOurs(node)) {
     const { cordon: _gone, ...rest } = next
     next = rest
-  } else if (cordon !== undefined && node.ready === 'True' && !slotHeld(node, cordon.plan, context)) {
+  } else if (
+    cordon !== undefined &&
+    node.ready === 'True' &&
+    next.blocked?.[cordon.plan]?.how !== 'Quarantine' &&
+    !slotHeld(node, cordon.plan, context)
+  ) {
     uncordon = true
   }
   if (!uncordon && !forgotten && next.cordon === cordon) return

@@ -1,12 +1,13 @@
 /** Every node that holds a slot of a Plan, or works for it, one by one: what happens to it next, and whether it keeps the slot. */
-import { ANNOTATION_RETRY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN, LABEL_VERSION } from '../api/names.ts'
+import { LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN, LABEL_VERSION } from '../api/names.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { beatRefused, beatSince, isStarted } from './after-start.ts'
 import { driveTaken, enter, newWork, ofSUC, startHolds } from './before-start.ts'
 import { conductOf } from './conduct.ts'
-import { nextAttempt } from './failures.ts'
+import { notBlocked } from './drain/blocked.ts'
+import { isArmed, nextAttempt } from './failures.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
@@ -102,6 +103,7 @@ function driveSlot(state: PlanState, node: NodeView, context: Context, pass: Pas
     const verdict = driveFailed(state, node, past, pass)
     return (verdict === 'again' || verdict === 'retry') && admitted(state, node, context, pass) ? 'keep' : verdict
   }
+  if (selected && past === undefined && notBlocked(state, node, context) !== undefined) return 'release'
   if (selected && pass.world.confirmed.has(claimKey(state, node)))
     return admitted(state, node, context, pass) || mayHaveEntered(state, node, pass) ? 'keep' : 'release'
   if (past !== undefined) {
@@ -220,12 +222,6 @@ export function driveStartedWork(node: NodeView, work: Work, pass: Pass, state?:
 export function driveOrphan(node: NodeView, work: Work, pass: Pass): void {
   if (isStarted(work)) driveStartedWork(node, work, pass)
   else backOut(pass, node, work, 'the Plan is gone or cannot be read')
-}
-
-/** A failure blocks its hash until drover.io/retry has a new value, or the Plan's spec was edited (design §4.8). */
-export function isArmed(state: PlanState, past: Outcome): boolean {
-  const retry = state.plan.metadata.annotations[ANNOTATION_RETRY]
-  return (retry !== undefined && retry !== past.retrySeen) || state.plan.metadata.generation !== past.generation
 }
 
 function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass): Verdict {

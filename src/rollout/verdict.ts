@@ -54,10 +54,11 @@ export function withoutWork(record: NodeRecord): NodeRecord {
   return rest
 }
 
+/** Nothing is remembered of the Plan's failures and of drains that did not end. */
 export function withoutPast(record: NodeRecord, plan: PlanKey): NodeRecord {
-  if (record.past === undefined) return record
-  const { [plan]: _gone, ...past } = record.past
-  return { ...record, past }
+  const { [plan]: _past, ...past } = record.past ?? {}
+  const { [plan]: _blocked, ...blocked } = record.blocked ?? {}
+  return { ...record, past, blocked }
 }
 
 export const nodeRef = (node: NodeView) => ({ kind: 'Node', namespace: '', name: node.name, uid: node.uid }) as const
@@ -67,6 +68,9 @@ export const jobRef = (job: JobView): Ref => ({ namespace: job.namespace, name: 
 /** The node is done: label, postCompleteLabels, outcome and, unless that happened at the start of a delay, the uncordon. */
 export function finish(pass: Pass, node: NodeView, work: Work): void {
   const record = withoutPast(withoutWork(recordOf(node)), work.plan)
+  // Of adopted work nobody here knows when it began.
+  if (work.adopted !== true)
+    pass.took(work.plan, (work.provenAt === undefined ? pass.now.wall : Date.parse(work.provenAt)) - Date.parse(work.claimedAt))
   pass.step(node.name, [
     patchNode(node, record, { uncordon: true, labels: work.labels ?? {} }),
     {
@@ -103,7 +107,7 @@ export function fail(
   /** `verbatim`: the Plan's event is the message as it is. */
   more: { job?: JobView; intact: boolean; plan?: Ref; clock: string; verbatim?: boolean },
 ): void {
-  const { work: _work, ...record } = recordOf(node)
+  const record = withoutPast(withoutWork(recordOf(node)), work.plan)
   const outcome: Outcome = {
     hash: work.hash,
     result: 'Failed',

@@ -14,6 +14,12 @@ export function parseIntOrPercent(value: string | number): IntOrPercentResult {
   return { ok: true, value: { kind: 'percent', percent: number } }
 }
 
+/** A limit out of `total`: percentages are rounded down and mean at least one, but 0 means none. */
+export function limitOf(value: IntOrPercent, total: number): number {
+  const none = value.kind === 'percent' ? value.percent === 0 : value.count === 0
+  return none ? 0 : Math.max(1, scaleIntOrPercent(value, total, 'down'))
+}
+
 /** The number meant, out of `total`. */
 export function scaleIntOrPercent(value: IntOrPercent, total: number, round: 'up' | 'down'): number {
   if (value.kind === 'count') return value.count

@@ -1,6 +1,6 @@
 /** The drain of one node as part of the decision: level-triggered, each pass works on the pods that are left, by UID (design §4.4). */
 import { type Hold, hold } from '../../api/reasons.ts'
-import { drainTimeoutMs, evictionGraceSeconds, filterPods, podName, refusals } from './pods.ts'
+import { type DrainPod, drainTimeoutMs, evictionGraceSeconds, filterPods, podName, refusals } from './pods.ts'
 import { forecast } from './forecast.ts'
 import type { Context } from '../gates/gate.ts'
 import type { Pass } from '../pass.ts'
@@ -33,7 +33,10 @@ export interface DrainProgress {
   /** A pod forbids it, for certain. */
   readonly forbidden?: boolean
   readonly done: boolean
+  /** The drain's time is over, and these are left. */
   readonly timedOut?: string
+  /** Done although these are left, whose eviction was refused to the end (`drain.onTimeout: Proceed`). */
+  readonly left?: string
 }
 
 export function drainNode(draining: Draining, pass: Pass): DrainProgress {
@@ -58,9 +61,13 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     daemonSetExists: (namespace, name) => daemonSets.has(`${namespace}/${name}`),
     nowMs: now.wall,
   })
+  const proceeds = state.rules.drain.onTimeout === 'Proceed'
   const refused = found.ok ? refusals(found.verdicts) : [found.error]
+  const over = isOver(draining, pass)
   if (!found.ok || refused.length > 0) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: EVICTION_RETRY_MS })
+    if (over && !proceeds)
+      return { possible: false, forbidden: true, done: false, timedOut: `drain.timeout is over; ${refused.join('; ')}` }
     say(hold('DrainImpossible', refused.join('; ')))
     return { possible: false, forbidden: true, done: false }
   }
@@ -90,12 +97,9 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   }
   const stuck = evict.length > 0 && evict.every((pod) => world.observed.evictions.get(pod.metadata?.uid ?? '')?.sent === false)
   pass.need({ kind: 'drain', node: node.name, maxAgeMs: stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
-  const timeout = drainTimeoutMs(options)
-  if (timeout.ok && timeout.ms !== undefined && draining.startedAtMs !== undefined) {
-    const end = draining.startedAtMs + timeout.ms
-    if (now.wall >= end)
-      return { possible: true, done: false, timedOut: `drain.timeout is over; left: ${left.slice(0, 5).map(podName).join(', ')}` }
-    pass.lookAt(now.mono + end - now.wall)
+  if (over) {
+    if (!proceeds) return { possible: true, done: false, timedOut: `drain.timeout is over; left: ${some(left)}` }
+    if (left.every((pod) => isRefused(pod, pass))) return { possible: true, done: true, left: some(left) }
   }
   const grace = evictionGraceSeconds(options)
   let sent = 0
@@ -141,3 +145,23 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   )
   return { possible: true, done: false }
 }
+
+/** The drain's time is over: the policy's, else the Plan's; none of them, never. */
+function isOver({ state, startedAtMs }: Draining, { now, lookAt }: Pass): boolean {
+  const own = state.rules.drain.timeoutMs
+  const timeout = own === undefined ? drainTimeoutMs(state.plan.spec.drain ?? {}) : { ok: true as const, ms: own === 0 ? undefined : own }
+  if (!timeout.ok || timeout.ms === undefined || startedAtMs === undefined) return false
+  const end = startedAtMs + timeout.ms
+  if (now.wall < end) lookAt(now.mono + end - now.wall)
+  return now.wall >= end
+}
+
+/** It was asked to go and was refused, by a budget or a webhook; a missing permission says nothing of the pod. */
+function isRefused(pod: DrainPod, { world }: Pass): boolean {
+  const answer = world.observed.evictions.get(pod.metadata?.uid ?? '')
+  return answer?.sent === false && answer.forbidden !== true && pod.metadata?.deletionTimestamp === undefined
+}
+
+/** The first five, by name. */
+const some = (pods: readonly DrainPod[]): string =>
+  pods.slice(0, 5).map(podName).join(', ') + (pods.length > 5 ? `, and ${pods.length - 5} more` : '')

@@ -1,6 +1,6 @@
 /** How many nodes may be unavailable at once, from whatever cause: in the cluster, under a policy, and within a domain of it. */
 import { hold, type Hold } from '../../api/reasons.ts'
-import { type IntOrPercent, parseIntOrPercent, scaleIntOrPercent } from '../../kube/objects/int-or-percent.ts'
+import { type IntOrPercent, limitOf, parseIntOrPercent } from '../../kube/objects/int-or-percent.ts'
 import type { PlanState } from '../plan-state.ts'
 import { waveOf } from '../policy/waves.ts'
 import type { NodeView } from '../world.ts'
@@ -60,8 +60,7 @@ function exceeds(
 ): Hold | undefined {
   // A node that is unavailable anyway costs nothing. Strict takes NotReady nodes too, and several that fail so would hold each other for ever.
   if (context.conduct.mode === 'native' && context.cluster.unavailable.has(node.name)) return undefined
-  const none = limit.kind === 'percent' ? limit.percent === 0 : limit.count === 0
-  const allowed = none ? 0 : Math.max(1, scaleIntOrPercent(limit, nodes.size, 'down'))
+  const allowed = limitOf(limit, nodes.size)
   let taken = 0
   for (const name of context.ledger.unavailable()) if (name !== node.name && nodes.has(name)) taken++
   return taken + 1 <= allowed ? undefined : hold('BudgetReached', `${taken} nodes are unavailable or in flight; ${allows} ${allowed}`)

@@ -3,6 +3,7 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import { untoleratedTaints } from '../../kube/objects/taints.ts'
 import type { PlanState } from '../plan-state.ts'
 import { applyJobName } from '../job.ts'
+import { notBlocked } from '../drain/blocked.ts'
 import { inWave } from '../policy/waves.ts'
 import { compareToTarget, minorsBetween, munge, parseVersion } from '../version.ts'
 import type { NodeView } from '../world.ts'
@@ -196,6 +197,7 @@ export const NODE_GATES: readonly NodeGate[] = [
   notDeleting,
   hostname,
   notBusy,
+  notBlocked,
   inWave,
   ours,
   direction,

@@ -1,10 +1,12 @@
 /** How carefully one Plan is rolled out: the controller's settings, with what its RolloutPolicy says in their place. */
+import type { GateSpec, HooksSpec } from '../../api/gate.ts'
 import type { Plan } from '../../api/plan.ts'
-import type { BudgetSpec, FailureSpec, PolicyView, RolloutPolicy, VersionStep, WaveSpec } from '../../api/policy.ts'
+import type { BudgetSpec, DrainPolicy, FailureSpec, PolicyView, RolloutPolicy, VersionStep, WaveSpec } from '../../api/policy.ts'
+import type { NotifySpec } from '../../api/notify.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import type { Settings } from '../../base/settings.ts'
 import { compileLabelSelector } from '../../kube/objects/selector.ts'
-import { type Calendar, readCalendar } from './calendar.ts'
+import { type Calendar, isTooLong, readCalendar } from './calendar.ts'
 import { selectPolicy } from './select.ts'
 
 /** Durations in milliseconds. */
@@ -20,6 +22,8 @@ export interface Rules {
   readonly after: readonly string[]
   /** Undefined = always open. */
   readonly calendar: Calendar | undefined
+  /** Undefined = Auto: what the Plan's own nodes took. */
+  readonly leadMs: number | undefined
   readonly allowedSteps: readonly VersionStep[]
   readonly version: 'Auto' | 'Kubelet' | 'Off'
   readonly reboot: boolean
@@ -29,7 +33,11 @@ export interface Rules {
   readonly soakMs: number | undefined
   readonly waves: readonly WaveSpec[]
   readonly failure: FailureSpec
+  readonly drain: DrainPolicy
   readonly managedElsewhere: 'Hold' | 'Ignore'
+  readonly notify: readonly NotifySpec[]
+  readonly gates: readonly GateSpec[]
+  readonly hooks: HooksSpec
 }
 
 const FAIL_STOP: FailureSpec = {
@@ -38,6 +46,9 @@ const FAIL_STOP: FailureSpec = {
   maxFailures: { kind: 'count', count: 1 },
   uncordonOnFailure: 'IfUnchanged',
 }
+
+/** The Plan's own word on drains. */
+const AS_THE_PLAN_SAYS: DrainPolicy = { onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 } }
 
 /** What holds without a policy. */
 export function defaultRules(settings: Settings): Rules {
@@ -49,6 +60,7 @@ export function defaultRules(settings: Settings): Rules {
     budget: { spread: [] },
     after: [],
     calendar: undefined,
+    leadMs: undefined,
     allowedSteps: [],
     version: 'Auto',
     reboot: false,
@@ -57,7 +69,11 @@ export function defaultRules(settings: Settings): Rules {
     soakMs: undefined,
     waves: [],
     failure: FAIL_STOP,
+    drain: AS_THE_PLAN_SAYS,
     managedElsewhere: 'Hold',
+    notify: [],
+    gates: [],
+    hooks: { before: [], after: [] },
   }
 }
 
@@ -81,6 +97,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     budget: spec.budget,
     after: spec.after,
     calendar: read.ok && (spec.windows.length > 0 || spec.exclusions.length > 0) ? read.calendar : undefined,
+    leadMs: spec.leadMs,
     allowedSteps: spec.versionPath.allow,
     version: spec.verify.version,
     reboot: spec.verify.reboot === 'Required',
@@ -89,7 +106,11 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     soakMs: spec.soakMs,
     waves: spec.waves,
     failure: spec.failure,
+    drain: spec.drain,
     managedElsewhere: spec.managedElsewhere,
+    notify: spec.notify,
+    gates: spec.gates,
+    hooks: spec.hooks,
   }
 }
 
@@ -99,8 +120,10 @@ export function faultsOf(policy: RolloutPolicy): readonly string[] {
   const calendar = calendarOf(policy)
   return [
     ...(calendar.ok ? [] : [calendar.error]),
+    ...(calendar.ok && isLeadTooLong(policy, calendar.calendar) ? ['spec.lead: longer than any of spec.windows stays open'] : []),
     ...selectorFault('spec.planSelector', spec.planSelector),
     ...spec.waves.flatMap(({ nodeSelector }, index) => selectorFault(`spec.waves[${index}].nodeSelector`, nodeSelector)),
+    ...gateFaults(policy),
     ...(isZero(spec.failure.maxFailures) ? ['spec.failure.maxFailures: must be at least 1'] : []),
   ]
 }
@@ -120,7 +143,38 @@ function selectorFault(field: string, selector: Parameters<typeof compileLabelSe
   return compiled.ok ? [] : [`${field}: ${compiled.error}`]
 }
 
+/** Read once for each object that the watch shows: compiling selectors is not free. */
+const faultsOfGates = new WeakMap<RolloutPolicy, readonly string[]>()
+
+function gateFaults(policy: RolloutPolicy): readonly string[] {
+  let found = faultsOfGates.get(policy)
+  if (found === undefined) {
+    const { gates, waves } = policy.spec
+    found = gates.flatMap(({ at, check }, index) => [
+      ...(check.kind === 'object' ? selectorFault(`spec.gates[${index}].object.selector`, check.selector) : []),
+      ...(check.kind === 'podsAbsent' ? selectorFault(`spec.gates[${index}].podsAbsent.selector`, check.selector) : []),
+      ...(at.includes('WaveEnd') && waves.length === 0 ? [`spec.gates[${index}].at: WaveEnd needs spec.waves`] : []),
+    ])
+    faultsOfGates.set(policy, found)
+  }
+  return found
+}
+
 const isZero = (value: FailureSpec['maxFailures']): boolean => (value.kind === 'count' ? value.count : value.percent) === 0
+
+/** By what was asked: each write of a policy's status brings a new object. Emptied when full. */
+const tooLong = new Map<string, boolean>()
+const MAX_TOO_LONG = 100
+
+function isLeadTooLong({ spec }: RolloutPolicy, calendar: Calendar): boolean {
+  if (spec.leadMs === undefined) return false
+  const key = JSON.stringify([spec.leadMs, spec.windows])
+  let found = tooLong.get(key)
+  if (found !== undefined) return found
+  if (tooLong.size >= MAX_TOO_LONG) tooLong.clear()
+  tooLong.set(key, (found = isTooLong(calendar, spec.leadMs)))
+  return found
+}
 
 /** Read once for each object that the watch shows. */
 const calendars = new WeakMap<RolloutPolicy, ReturnType<typeof readCalendar>>()

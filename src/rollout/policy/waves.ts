@@ -9,6 +9,7 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
 import { scaleIntOrPercent } from '../../kube/objects/int-or-percent.ts'
 import { compileLabelSelector, matchesSelector } from '../../kube/objects/selector.ts'
+import { isQuarantined } from '../drain/blocked.ts'
 import type { Context, NodeGate } from '../gates/gate.ts'
 import { candidateOrder } from '../order.ts'
 import type { PlanState } from '../plan-state.ts'
@@ -61,11 +62,11 @@ function isMeant({ nodeSelector }: WaveSpec, node: NodeView): boolean {
   return compiled.ok && matchesSelector(compiled.selector, node.labels)
 }
 
-/** Members that are still to be done; one that is gone, or no longer selected, is none. */
+/** Members that are still to be done; one that is gone, no longer selected, or quarantined, is none. */
 function openMembers(state: PlanState, wave: Wave): readonly string[] {
   return wave.members.filter((name) => {
     const node = state.selected.get(name)
-    return node !== undefined && node.labels[state.label] !== state.hash
+    return node !== undefined && node.labels[state.label] !== state.hash && !isQuarantined(state, node)
   })
 }
 
@@ -85,6 +86,21 @@ export const inWave: NodeGate = (state, node, context) => {
   if (found === undefined) return undefined
   const own = waves.of.findIndex((wave) => membersOf(wave).has(node.name))
   return own !== -1 && own <= index ? undefined : found
+}
+
+/** Names of the waves whose last node is done. */
+export function wavesDone(state: PlanState): readonly string[] {
+  const of = state.rules.waves.length === 0 ? [] : (wavesOf(state)?.of ?? [])
+  return of.filter(({ doneAt, members }) => doneAt !== undefined && members.length > 0).map(({ name }) => name)
+}
+
+/** The wave that waits for somebody's word, and how that is given. */
+export function waveToApprove(state: PlanState, context: Context): { readonly wave: string; readonly message: string } | undefined {
+  const waves = state.rules.waves.length === 0 ? undefined : wavesOf(state)
+  if (waves === undefined) return undefined
+  const { index, found } = firstOpen(state, waves, context)
+  const wave = waves.of[index]?.name
+  return found?.reason !== 'AwaitingApproval' || wave === undefined ? undefined : { wave, message: found.message }
 }
 
 /** The first wave that has not ended, and why; worked out once a pass. */

@@ -1,0 +1,89 @@
+/** What a RolloutPolicy makes of drains, told on a small cluster. */
+import { describe, expect } from '@jest/globals'
+import { agents, blocked, HOUR, MINUTE, SECOND, story, type Story } from './story.ts'
+
+const AGENTS = ['agent-1', 'agent-2', 'agent-3']
+const PDB = '/apis/policy/v1/namespaces/default/poddisruptionbudgets/web'
+const policy = (drain: object, more: object = {}) => ({
+  apiVersion: 'drover.io/v1alpha1',
+  kind: 'RolloutPolicy',
+  metadata: { name: 'careful', namespace: 'system-upgrade' },
+  spec: { planNames: ['agents'], drain, ...more },
+})
+const atRest = (s: Story) =>
+  expect(AGENTS.map((node) => [node, s.cordoned(node), s.record(node)])).toEqual(AGENTS.map((node) => [node, false, {}]))
+const cordons = (s: Story) => AGENTS.map((node) => s.cordons(node)).toSorted()
+
+describe('drain.onTimeout', () => {
+  story(
+    'Release: let go, others come, and stopped at maxBlockedNodes; all are done once the budget allows it',
+    { cluster: blocked },
+    async (s) => {
+      await s.begin()
+      await s.apply(policy({ timeout: '2m', onTimeout: 'Release' }, { failure: { backoff: { base: '30m', cap: '1h' } } }))
+      await s.apply(agents({ drain: { force: true } }))
+      await s.until('two were let go', () => s.condition('agents', 'Complete').startsWith('False TooManyBlockedNodes'), 15 * MINUTE)
+      expect([cordons(s), s.applying(), AGENTS.some((node) => s.cordoned(node))]).toEqual([[0, 1, 1], [], false])
+      expect(s.condition('agents', 'Stalled')).toMatch(/^False/)
+      const putOff = AGENTS.filter((node) => s.cordons(node) === 1)
+      expect(s.nodeStatus('agents', putOff[0]!)?.message).toMatch(/could not be drained \(try 1, .*left: default\/web-.*the next begins at/)
+      // It does not spin: one try each in half an hour, then in an hour.
+      await s.wait(90 * MINUTE)
+      expect(cordons(s)[0]).toBe(0)
+      expect(Math.max(...cordons(s))).toBeLessThanOrEqual(3)
+      expect(
+        s.events('DrainTimeout').some(({ on, message }) => on === 'Plan/agents' && /given back, to be tried again/.test(message)),
+      ).toBe(true)
+      await s.remove(PDB)
+      await s.until('all is done', () => s.complete('agents'), 2 * HOUR)
+      atRest(s)
+    },
+  )
+
+  story('Quarantine: cordoned, its slot goes on, and a person’s retry ends it', { cluster: blocked }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ timeout: '2m', onTimeout: 'Quarantine', maxBlockedNodes: 3 }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('all are quarantined', () => AGENTS.every((node) => s.cordoned(node)) && s.applying().length === 0, 20 * MINUTE)
+    await s.until('stalled', () => s.condition('agents', 'Stalled').startsWith('True Quarantined'), MINUTE)
+    s.crash()
+    await s.begin('drover-2')
+    await s.remove(PDB)
+    await s.wait(3 * HOUR)
+    expect([AGENTS.map((node) => s.cordoned(node)), cordons(s), AGENTS.map((node) => s.runs(node))]).toEqual([
+      [true, true, true],
+      [1, 1, 1],
+      [0, 0, 0],
+    ])
+    await s.annotatePlan('agents', { 'drover.io/retry': '1' })
+    await s.until('all is done', () => s.complete('agents'))
+    atRest(s)
+    expect(cordons(s)).toEqual([1, 1, 1])
+  })
+
+  story('Quarantine ends with the Plan', { cluster: blocked }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ timeout: '2m', onTimeout: 'Quarantine', maxBlockedNodes: 0 }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('stopped', () => s.condition('agents', 'Stalled').startsWith('True TooManyBlockedNodes'), 20 * MINUTE)
+    expect(AGENTS.filter((node) => s.cordoned(node))).toHaveLength(1)
+    await s.remove('/apis/upgrade.cattle.io/v1/namespaces/system-upgrade/plans/agents')
+    await s.until('let go', () => !AGENTS.some((node) => s.cordoned(node)), MINUTE)
+    await s.wait(10 * SECOND)
+    atRest(s)
+  })
+
+  story('Proceed: the upgrade goes on with pods that were refused, and an event names them', { cluster: blocked }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ timeout: '2m', onTimeout: 'Proceed' }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('all is done', () => s.complete('agents'))
+    atRest(s)
+    const told = s.events('DrainIncomplete').filter(({ on }) => on === 'Plan/agents')
+    expect(
+      AGENTS.filter((node) => told.some(({ message }) => message.startsWith(`Node ${node}: `) && /default\/web-/.test(message))),
+    ).toEqual(AGENTS)
+    const gone = s.sandbox.history.filter((write) => write.ref.subresource === 'eviction' && write.status < 300 && !write.dryRun)
+    expect(gone).toEqual([])
+  })
+})

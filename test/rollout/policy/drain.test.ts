@@ -1,0 +1,355 @@
+/** What each field below `drain` of a RolloutPolicy does to the decision; each test is named after its field. */
+import { describe, expect, test } from '@jest/globals'
+import type { Pod } from 'kubernetes-types/core/v1.d.ts'
+import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
+import { decodePolicy } from '../../../src/api/decode-policy.ts'
+import type { PolicyView } from '../../../src/api/policy.ts'
+import type { Blocked, NodeRecord } from '../../../src/api/record.ts'
+import { decide, recheck } from '../../../src/rollout/decide.ts'
+import { pullPodName } from '../../../src/rollout/pull-pod.ts'
+import type { Decision, Evicted, NodeView, World } from '../../../src/rollout/world.ts'
+import { actions, aNode, aPlan, aPulled, aRecord, aWork, aWorld, hashOf, holdsOn, NOW, planHolds } from '../build.ts'
+
+type KnownPlan = ReturnType<typeof aPlan>
+const PLAN = 'system-upgrade/p'
+/** When the node was cordoned: a minute ago. */
+const CORDONED = '2026-03-02T11:59:00Z'
+
+function policy(drain: object, more: object = {}): PolicyView {
+  const view = decodePolicy({
+    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
+    spec: { drain, ...more },
+  } as never)
+  if (view === undefined) throw new Error('no policy')
+  return view
+}
+
+function error(drain: object): string | undefined {
+  const view = policy(drain)
+  return view.ok ? undefined : view.error
+}
+
+function plan(spec: Parameters<typeof aPlan>[1] = {}, more: Parameters<typeof aPlan>[2] = {}): KnownPlan {
+  const view = aPlan('p', { drain: { force: true }, ...spec }, more)
+  return { ...view, memory: { ok: true, memory: { v: 1, adopt: [], policy: { name: 'default', uid: 'uid-default', hash: hashOf(view) } } } }
+}
+
+const aPod = (name: string, node: string, more: Partial<Pod> = {}): Pod => ({
+  ...more,
+  metadata: {
+    name,
+    namespace: 'default',
+    uid: `uid-${name}`,
+    labels: { app: name },
+    ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'rs', uid: 'rs', controller: true }],
+    ...more.metadata,
+  },
+  spec: { nodeName: node, containers: [], ...more.spec },
+  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }], ...more.status },
+})
+
+/** Lets no pod of that app go. */
+const aBudget = (app: string, allowed = 0, name = app): PodDisruptionBudget => ({
+  metadata: { name, namespace: 'default', generation: 1 },
+  spec: { minAvailable: 1, selector: { matchLabels: { app } } },
+  status: { observedGeneration: 1, currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: allowed, expectedPods: 1 },
+})
+
+const draining = (view: KnownPlan, name: string, record: Partial<NodeRecord> = {}): NodeView =>
+  aNode(name, {
+    unschedulable: true,
+    cordonOwner: 'drover',
+    record: aRecord(name, { work: aWork(view), cordon: { at: CORDONED, plan: view.key }, ...record }),
+  })
+
+interface Scene {
+  readonly view?: KnownPlan
+  readonly nodes?: readonly NodeView[]
+  readonly pods?: readonly Pod[]
+  readonly budgets?: readonly PodDisruptionBudget[]
+  readonly evictions?: Readonly<Record<string, Partial<Evicted>>>
+  readonly more?: Parameters<typeof aWorld>[0]
+  readonly policy?: object
+}
+
+/** Node `a` is being drained, unless the scene says otherwise; all nodes have pulled, and their pods are known. */
+function world(drain: object, scene: Scene = {}): World {
+  const view = scene.view ?? plan({}, { status: { applying: ['a'] } })
+  const nodes = scene.nodes ?? [draining(view, 'a')]
+  const pods = (node: string) => (scene.pods ?? []).filter(({ spec }) => spec?.nodeName === node)
+  return aWorld({
+    plans: [view],
+    policies: [policy(drain, scene.policy)],
+    nodes: [...nodes],
+    pods: nodes.map((node) => aPulled(pullPodName('p', node.name, hashOf(view)), node.name)),
+    since: new Map([[`cordoned uid-a ${CORDONED} 1`, { wall: NOW.wall - 60_000, mono: NOW.mono - 60_000 }]]),
+    ...scene.more,
+    observed: {
+      dryRuns: new Map([[`${view.key}/${hashOf(view)}`, { at: NOW.mono, ok: true, value: true }]]),
+      drains: new Map(
+        nodes.map((node) => [
+          node.name,
+          { at: NOW.mono, ok: true, value: { pods: pods(node.name), budgets: scene.budgets ?? [], daemonSets: new Set<string>() } },
+        ]),
+      ),
+      evictions: new Map(
+        Object.entries(scene.evictions ?? {}).map(([pod, answer]) => [
+          `uid-${pod}`,
+          { at: NOW.mono, sent: false, message: 'no', ...answer },
+        ]),
+      ),
+      ...scene.more?.observed,
+    },
+  })
+}
+
+const claimed = (decision: Decision) => actions(decision, 'writeStatus').flatMap((action) => action.confirm)
+const evicted = (decision: Decision) => actions(decision, 'evict').map(({ pod }) => pod.name)
+const written = (decision: Decision) => actions(decision, 'patchNode').map(({ record }) => record)
+const starts = (decision: Decision) => actions(decision, 'createJob').length > 0
+const blockedBy = (view: KnownPlan, more: Partial<Blocked> = {}): Blocked => ({
+  hash: hashOf(view),
+  how: 'Release',
+  attempts: 1,
+  message: 'left: default/web',
+  at: CORDONED,
+  retrySeen: '',
+  generation: 1,
+  ...more,
+})
+const blocked = (view: KnownPlan, name: string, more: Partial<Blocked> = {}): NodeView =>
+  aNode(name, {
+    ...(more.how === 'Quarantine' ? { unschedulable: true, cordonOwner: 'drover' } : {}),
+    record: aRecord(name, {
+      blocked: { [view.key]: blockedBy(view, more) },
+      ...(more.how === 'Quarantine' ? { cordon: { at: CORDONED, plan: view.key } } : {}),
+    }),
+  })
+
+describe('drain.timeout', () => {
+  const web = { pods: [aPod('web', 'a')] }
+  const failed = (drain: object, spec?: Parameters<typeof aPlan>[1]) => {
+    const scene = spec === undefined ? web : { ...web, view: plan(spec, { status: { applying: ['a'] } }) }
+    return written(decide(world(drain, scene))).some(({ past }) => past?.[PLAN]?.reason === 'DrainTimeout')
+  }
+
+  test("stands in for the Plan's, from the cordon on", () => {
+    expect(failed({ timeout: '61s' })).toBe(false)
+    expect(failed({ timeout: '60s' })).toBe(true)
+    expect(failed({ timeout: '10m' }, { drain: { force: true, timeout: 30_000_000_000 } })).toBe(false)
+    expect(failed({ timeout: '10s' }, { drain: { force: true, timeout: 3_600_000_000_000 } })).toBe(true)
+  })
+
+  test("missing: the Plan's; 0: none, whatever the Plan says", () => {
+    expect(failed({}, { drain: { force: true, timeout: 30_000_000_000 } })).toBe(true)
+    expect(failed({ timeout: '0s' }, { drain: { force: true, timeout: 30_000_000_000 } })).toBe(false)
+    expect(failed({})).toBe(false)
+  })
+
+  test('asks to be looked at again when it ends', () => {
+    expect(decide(world({ timeout: '90s' }, web)).lookAt).toBeLessThanOrEqual(NOW.mono + 30_000)
+  })
+
+  test('ends a drain that a pod forbids, too', () => {
+    const bare = aPod('bare', 'a', { metadata: { ownerReferences: [] } })
+    const view = plan({ drain: { force: false } }, { status: { applying: ['a'] } })
+    const decision = decide(world({ timeout: '30s' }, { view, pods: [bare] }))
+    expect(written(decision)[0]?.past?.[PLAN]?.message).toMatch(/^drain\.timeout is over; cannot delete Pods that declare no controller/)
+    expect(holdsOn(decide(world({}, { view, pods: [bare] })), PLAN, 'a')).toEqual(['DrainImpossible'])
+  })
+
+  test('that is no duration makes the policy unreadable', () => {
+    expect(error({ timeout: 'soon' })).toMatch(/^spec\.drain\.timeout: /)
+    expect(error({ timeout: '-1s' })).toMatch(/^spec\.drain\.timeout: /)
+    expect(error({ timeouts: '1s' })).toMatch(/^spec\.drain: .*timeouts/)
+  })
+})
+
+describe('drain.onTimeout', () => {
+  const over = { timeout: '30s' }
+  const web = { pods: [aPod('web', 'a')] }
+
+  test('Fail, the default: the node failed and is given back uncordoned, as without a policy', () => {
+    for (const drain of [over, { ...over, onTimeout: 'Fail' }]) {
+      const [record] = written(decide(world(drain, web)))
+      expect(record?.past?.[PLAN]).toMatchObject({ reason: 'DrainTimeout', message: 'drain.timeout is over; left: default/web' })
+      expect([record?.cordon, record?.blocked]).toEqual([undefined, {}])
+    }
+  })
+
+  test('Release: uncordoned, no failure, remembered, told on node and Plan', () => {
+    const decision = decide(world({ ...over, onTimeout: 'Release' }, web))
+    expect(actions(decision, 'patchNode')).toMatchObject([{ node: 'a', unschedulable: false }])
+    const [record] = written(decision)
+    expect([record?.work, record?.cordon, record?.past]).toEqual([undefined, undefined, undefined])
+    expect(record?.blocked?.[PLAN]).toMatchObject({ how: 'Release', attempts: 1, message: 'drain.timeout is over; left: default/web' })
+    expect(actions(decision, 'event').flatMap(({ on, reason }) => (reason === 'DrainTimeout' ? [on.kind] : []))).toEqual(['Node', 'Plan'])
+  })
+
+  test('Release counts its tries, of this hash', () => {
+    const view = plan({}, { status: { applying: ['a'] } })
+    const again = (entry: Blocked) =>
+      written(
+        decide(world({ ...over, onTimeout: 'Release' }, { ...web, view, nodes: [draining(view, 'a', { blocked: { [PLAN]: entry } })] })),
+      )[0]?.blocked?.[PLAN]?.attempts
+    expect(again(blockedBy(view, { attempts: 2 }))).toBe(3)
+    expect(again(blockedBy(view, { attempts: 2, hash: 'older' }))).toBe(1)
+  })
+
+  test('Release: the slot goes to another at once, and the node waits as long as failure.backoff says', () => {
+    const view = plan({}, { status: { applying: ['a'] } })
+    const at = (attempts: number, minutesAgo: number) => {
+      const entry = blockedBy(view, { attempts, at: new Date(NOW.wall - minutesAgo * 60_000).toISOString() })
+      const nodes = [aNode('a', { record: aRecord('a', { blocked: { [PLAN]: entry } }) })]
+      return decide(world({ onTimeout: 'Release' }, { view: plan(), nodes, policy: { failure: { backoff: { base: '10m', cap: '30m' } } } }))
+    }
+    expect(
+      actions(decide(world({ onTimeout: 'Release' }, { view, nodes: [blocked(view, 'a')] })), 'writeStatus')[0]?.status.applying,
+    ).toEqual([])
+    expect([holdsOn(at(1, 9), PLAN, 'a'), claimed(at(1, 9))]).toEqual([['DrainPutOff'], []])
+    expect(claimed(at(1, 10))).toEqual(['a'])
+    expect(claimed(at(2, 19))).toEqual([])
+    expect(claimed(at(2, 20))).toEqual(['a'])
+    expect(claimed(at(9, 30))).toEqual(['a'])
+  })
+
+  test('Release: tried again after all others, at once with another drover.io/retry or another spec', () => {
+    const view = plan()
+    const others = [aNode('b'), aNode('c'), aNode('d')]
+    const due = blocked(view, 'a', { at: '2026-03-02T10:00:00Z' })
+    expect(claimed(decide(world({}, { view, nodes: [due, ...others] })))).not.toContain('a')
+    expect(claimed(decide(world({}, { view, nodes: [blocked(view, 'a')] })))).toEqual([])
+    const asked = plan({}, { annotations: { 'drover.io/retry': '1' } })
+    expect(claimed(decide(world({}, { view: asked, nodes: [blocked(asked, 'a')] })))).toEqual(['a'])
+    const edited = plan({}, { generation: 2 })
+    expect(claimed(decide(world({}, { view: edited, nodes: [blocked(edited, 'a')] })))).toEqual(['a'])
+  })
+
+  test('Quarantine: stays cordoned, its slot goes to another, and a person ends it', () => {
+    const decision = decide(world({ ...over, onTimeout: 'Quarantine' }, web))
+    expect(actions(decision, 'patchNode')[0]?.unschedulable).toBeUndefined()
+    expect(written(decision)[0]).toMatchObject({ cordon: { plan: PLAN }, blocked: { [PLAN]: { how: 'Quarantine' } } })
+    const view = plan({}, { status: { applying: ['a'] } })
+    const later = decide(world({}, { view, nodes: [blocked(view, 'a', { how: 'Quarantine', at: '2026-03-01T00:00:00Z' }), aNode('b')] }))
+    expect(holdsOn(later, PLAN, 'a')).toEqual(['Quarantined'])
+    expect(later.reports.get(PLAN)?.nodes.get('a')?.holds[0]?.endedBy).toBe('person')
+    expect(actions(later, 'patchNode')).toEqual([])
+    expect(actions(later, 'writeStatus')[0]?.status.applying).toEqual(['b'])
+    const asked = plan({}, { annotations: { 'drover.io/retry': '1' } })
+    expect(claimed(decide(world({}, { view: asked, nodes: [blocked(asked, 'a', { how: 'Quarantine' })] })))).toEqual(['a'])
+  })
+
+  test('Quarantine counts as unavailable, and keeps other Plans away', () => {
+    const view = plan()
+    const scene = { view, nodes: [blocked(view, 'a', { how: 'Quarantine' }), aNode('b')], policy: { budget: { maxUnavailable: 1 } } }
+    expect(holdsOn(decide(world({}, scene)), PLAN, 'b')).toEqual(['BudgetReached'])
+    const other = aPlan('q', {}, { noted: true })
+    const worldOfTwo = world({}, { view, nodes: [blocked(view, 'a', { how: 'Quarantine' })] })
+    const two = decide({ ...worldOfTwo, plans: [view, other], policies: [] })
+    expect(two.reports.get(other.key)?.nodes.get('a')?.holds[0]).toMatchObject({ reason: 'Quarantined', blockedBy: `Plan/${PLAN}` })
+  })
+
+  test('Quarantine ends, with its cordon, when the Plan is gone, aborted, of another hash, or selects the node no longer', () => {
+    const view = plan()
+    const node = blocked(view, 'a', { how: 'Quarantine' })
+    const lifted = (decision: Decision) =>
+      actions(decision, 'patchNode').map(({ unschedulable, record }) => [unschedulable, record.blocked])
+    expect(lifted(decide({ ...world({}, { view, nodes: [node] }), plans: [] }))).toEqual([[false, {}]])
+    const aborted = plan({}, { annotations: { 'drover.io/abort': hashOf(view).slice(0, 8) } })
+    expect(lifted(decide(world({}, { view: aborted, nodes: [node] })))).toEqual([[false, {}]])
+    expect(
+      lifted(decide(world({}, { view: plan({ version: 'v1.33.5+rke2r1' }, { annotations: { 'drover.io/paused': '' } }), nodes: [node] }))),
+    ).toEqual([[false, {}]])
+    const narrow = plan({ nodeSelector: { matchLabels: { role: 'db' } } })
+    const there = blocked(narrow, 'a', { how: 'Quarantine' })
+    expect(lifted(decide(world({}, { view: narrow, nodes: [there] })))).toEqual([[false, {}]])
+    expect(lifted(decide(world({}, { view, nodes: [node] })))).toEqual([])
+  })
+
+  test('Proceed: goes on once every pod that is left was refused, and says which', () => {
+    const pods = [aPod('web', 'a'), aPod('db', 'a')]
+    const proceeds = (evictions: Scene['evictions'] & object) => decide(world({ ...over, onTimeout: 'Proceed' }, { pods, evictions }))
+    const refused = proceeds({ web: {}, db: {} })
+    expect(starts(refused)).toBe(true)
+    expect(actions(refused, 'event').map(({ reason, message }) => [reason, message])).toContainEqual([
+      'DrainIncomplete',
+      'Node a: drain.timeout is over; the upgrade goes on with pods whose eviction was refused: default/web, default/db',
+    ])
+    // Nobody has asked db to go, it is on its way, or it is the permission that is missing.
+    for (const evictions of [{ web: {} }, { web: {}, db: { sent: true } }, { web: {}, db: { forbidden: true } }])
+      expect(starts(proceeds(evictions))).toBe(false)
+  })
+
+  test('Proceed: before the time is over nothing goes on, and what forbids a drain forbids it for ever', () => {
+    const scene = { ...web, evictions: { web: {} } }
+    expect(starts(decide(world({ timeout: '2m', onTimeout: 'Proceed' }, scene)))).toBe(false)
+    const bare = aPod('bare', 'a', { metadata: { ownerReferences: [] } })
+    const view = plan({ drain: { force: false } }, { status: { applying: ['a'] } })
+    const decision = decide(world({ ...over, onTimeout: 'Proceed' }, { view, pods: [bare], evictions: { bare: {} } }))
+    expect([starts(decision), holdsOn(decision, PLAN, 'a')]).toEqual([false, ['DrainImpossible']])
+  })
+
+  test('that is not known makes the policy unreadable', () => {
+    expect(error({ onTimeout: 'Ignore' })).toMatch(/^spec\.drain\.onTimeout: /)
+  })
+})
+
+describe('drain.maxBlockedNodes', () => {
+  const scene = (count: number, more: Partial<Blocked> = {}): Scene => {
+    const view = plan()
+    const nodes = Array.from({ length: count }, (_, index) => blocked(view, `a${index}`, more))
+    return { view, nodes: [...nodes, aNode('b')] }
+  }
+  const takes = (drain: object, count: number) => claimed(decide(world(drain, scene(count)))).includes('b')
+
+  test('more nodes than that: no other is taken; 1 by default, 0 allows none', () => {
+    expect([takes({}, 1), takes({}, 2)]).toEqual([true, false])
+    expect([takes({ maxBlockedNodes: 0 }, 0), takes({ maxBlockedNodes: 0 }, 1)]).toEqual([true, false])
+    expect([takes({ maxBlockedNodes: 3 }, 3), takes({ maxBlockedNodes: 3 }, 4)]).toEqual([true, false])
+  })
+
+  test('a percentage of the Plan’s nodes, rounded down and at least one; 0% allows none, 100% all', () => {
+    expect([takes({ maxBlockedNodes: '50%' }, 2), takes({ maxBlockedNodes: '50%' }, 4)]).toEqual([false, false])
+    expect(takes({ maxBlockedNodes: '70%' }, 2)).toBe(true)
+    expect([takes({ maxBlockedNodes: '0%' }, 1), takes({ maxBlockedNodes: '1%' }, 1)]).toEqual([false, true])
+    expect(takes({ maxBlockedNodes: '100%' }, 9)).toBe(true)
+  })
+
+  test('says so on the Plan; a person ends it where one is quarantined', () => {
+    const released = decide(world({}, scene(2)))
+    expect(released.reports.get(PLAN)?.holds).toMatchObject([
+      {
+        reason: 'TooManyBlockedNodes',
+        endedBy: 'cluster',
+        message: '2 nodes could not be drained in time (a0, a1); RolloutPolicy default allows 1',
+      },
+    ])
+    expect(holdsOn(released, PLAN, 'b')).toEqual(['TooManyBlockedNodes'])
+    const quarantined = decide(world({}, scene(2, { how: 'Quarantine' })))
+    expect(quarantined.reports.get(PLAN)?.holds).toMatchObject([{ reason: 'TooManyBlockedNodes', endedBy: 'person' }])
+  })
+
+  test('the released ones are tried again all the same', () => {
+    expect(claimed(decide(world({}, scene(2, { at: '2026-03-02T10:00:00Z' }))))).toHaveLength(1)
+    expect(claimed(decide(world({}, scene(2, { at: '2026-03-02T10:00:00Z' }))))).not.toContain('b')
+  })
+
+  test('counts when a claim is confirmed, too', () => {
+    const view = plan({ concurrency: 5 }, { status: { applying: ['b', 'a0'] } })
+    const nodes = [blocked(view, 'a0', { at: '2026-03-02T10:00:00Z' }), blocked(view, 'a1'), aNode('b')]
+    const found = recheck(world({}, { view, nodes }), PLAN, ['b', 'a0'], hashOf(view))
+    expect([...found].map(([name, { reason }]) => [name, reason])).toEqual([['b', 'TooManyBlockedNodes']])
+  })
+
+  test('counts nobody who is done, worked on, or of another hash', () => {
+    const view = plan()
+    const done = { ...blocked(view, 'a0'), labels: { 'kubernetes.io/hostname': 'a0', 'plan.upgrade.cattle.io/p': hashOf(view) } }
+    const nodes = [done, blocked(view, 'a1', { hash: 'older' }), blocked(view, 'a2'), aNode('b')]
+    expect(planHolds(decide(world({ maxBlockedNodes: 1 }, { view, nodes })), PLAN)).toEqual([])
+  })
+
+  test('that is no share makes the policy unreadable', () => {
+    expect(error({ maxBlockedNodes: '101%' })).toMatch(/^spec\.drain\.maxBlockedNodes: /)
+    expect(error({ maxBlockedNodes: -1 })).toMatch(/^spec\.drain\.maxBlockedNodes: /)
+  })
+})
