@@ -14,9 +14,32 @@ const memory = z.looseObject({
   waves: z
     .looseObject({
       hash: z.string(),
-      of: z.array(z.looseObject({ name: z.string(), members: z.array(z.string()), doneAt: z.string().optional() })),
+      of: z.array(
+        z.looseObject({
+          name: z.string(),
+          members: z.array(z.string()),
+          doneAt: z.string().optional(),
+          /** When the gates at its end were seen to be met; they are not asked again. */
+          gatedAt: z.string().optional(),
+        }),
+      ),
     })
     .optional(),
+  /** The longest that a node took from its claim until it was back in service, of the last hash for which one is known. */
+  durations: z.looseObject({ hash: z.string(), longestSeconds: z.number().min(0) }).optional(),
+  /** A gate with `onTimeout: Fail` that was not met in time: the Plan stops for this hash, until somebody re-arms it. */
+  gate: z
+    .looseObject({
+      hash: z.string(),
+      name: z.string(),
+      message: z.string(),
+      at: z.string(),
+      retrySeen: z.string(),
+      generation: z.number().int(),
+    })
+    .optional(),
+  /** What the webhooks of the policy have been told of one hash, or could not be told; `stall` is the reason of the last stall, while it stands. */
+  told: z.looseObject({ hash: z.string(), keys: z.array(z.string()), stalls: z.number(), stall: z.string().optional() }).optional(),
   /** What the channel said: the version in force, and one that waits for agreement. Times are milliseconds since the epoch. */
   channel: z
     .looseObject({

@@ -3,13 +3,14 @@ import { LABEL_NODE, LABEL_PLAN } from '../api/names.ts'
 import type { Hold } from '../api/reasons.ts'
 import type { PlanKey } from '../api/record.ts'
 import { defaultRules, type Rules, rulesFor } from './policy/rules.ts'
-import type { Action, Decision, JobView, Moment, Need, NodeReport, Phase, PlanReport, PodView, Step, World } from './world.ts'
+import type { Action, Decision, JobView, Moment, Need, NodeReport, Notice, Phase, PlanReport, PodView, Step, World } from './world.ts'
 
 export interface Pass {
   readonly world: World
   readonly now: Moment
   step(about: string, actions: readonly Action[]): void
   need(need: Need): void
+  notice(notice: Notice): void
   /** Asserts a fact and says since when it has stood; in the pass that first asserts it: now. */
   fact(key: string): Moment
   /** Asks to be called again at this monotonic time at the latest. */
@@ -17,6 +18,10 @@ export interface Pass {
   planHold(plan: PlanKey, hold: Hold): void
   /** What is said of a node under a Plan; the last word counts, holds add up. */
   node(plan: PlanKey, node: string, phase: Phase, ...holds: Hold[]): void
+  /** A node is done that was out of service for so long, in milliseconds. */
+  took(plan: PlanKey, ms: number): void
+  /** The longest of those of this pass; 0 without any. */
+  longest(plan: PlanKey): number
   /** What has been said of a Plan so far. */
   report(plan: PlanKey): PlanReport
   /** How carefully a Plan is rolled out; of one that is gone or cannot be read, the defaults. */
@@ -35,6 +40,7 @@ export function createPass(world: World): Pass {
   const steps: Step[] = []
   const needs: Need[] = []
   const facts = new Set<string>()
+  const notices: Notice[] = []
   const plans = new Map<PlanKey, { holds: Hold[]; nodes: Map<string, NodeReport> }>()
   let next: number | undefined
   const jobsByName = new Map(world.jobs.map((job) => [`${job.namespace}/${job.name}`, job]))
@@ -46,6 +52,7 @@ export function createPass(world: World): Pass {
     if (same === undefined) podsByJob.set(pod.jobUID, [pod])
     else same.push(pod)
   }
+  const durations = new Map<PlanKey, number>()
   const rules = new Map<PlanKey, Rules>()
   const report = (plan: PlanKey) => {
     let found = plans.get(plan)
@@ -60,6 +67,9 @@ export function createPass(world: World): Pass {
     },
     need(need) {
       needs.push(need)
+    },
+    notice(notice) {
+      notices.push(notice)
     },
     fact(key) {
       facts.add(key)
@@ -78,6 +88,10 @@ export function createPass(world: World): Pass {
       const dated = [...told, ...holds].map((hold) => ({ ...hold, since: pass.fact(`hold ${plan} ${node} ${hold.reason}`).wall }))
       report(plan).nodes.set(node, { phase, holds: dated })
     },
+    took(plan, ms) {
+      durations.set(plan, Math.max(ms, durations.get(plan) ?? 0))
+    },
+    longest: (plan) => durations.get(plan) ?? 0,
     report,
     rules(plan) {
       let found = rules.get(plan)
@@ -100,7 +114,7 @@ export function createPass(world: World): Pass {
           pod.phase !== 'Failed',
       ),
     podsOf: (jobUID) => podsByJob.get(jobUID) ?? NO_PODS,
-    decision: () => ({ steps, needs, facts, reports: plans, lookAt: next }),
+    decision: () => ({ steps, needs, facts, notices, reports: plans, lookAt: next }),
   }
   for (const { plan, node, hold } of world.observed.setbacks.values()) {
     if (plan === undefined || !world.plans.some((view) => view.key === plan)) continue

@@ -4,6 +4,7 @@ import type { Hold } from '../api/reasons.ts'
 import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
 import { planStatus, type Tally } from './status.ts'
+import { overnightWarning } from './window.ts'
 import type { PlanReport } from './world.ts'
 
 export interface PlanEvent {
@@ -47,6 +48,9 @@ export function tellReaders(telling: Telling, pass: Pass): Told {
 function eventsOf(state: PlanState, status: PlanStatus): PlanEvent[] {
   const events: PlanEvent[] = []
   const say = (type: PlanEvent['type'], reason: string, message: string) => events.push({ type, reason, message })
+  const { generation } = state.plan.metadata
+  const overnight = state.plan.spec.window === undefined ? undefined : overnightWarning(state.plan.spec.window)
+  if (overnight !== undefined && state.plan.status.observedGeneration !== generation) say('Warning', 'OvernightWindow', overnight)
   for (const condition of status.conditions) {
     const before = state.plan.status.conditions.find((other) => other.type === condition.type)
     const changed = before?.status !== condition.status || (before.reason ?? '') !== (condition.reason ?? '')

@@ -75,6 +75,31 @@ export function nextOpening(window: Window, fromMs: number): number | undefined 
   return undefined
 }
 
+/** When it closes, being open at that instant, in milliseconds; undefined if it does not within two weeks. */
+export function closing(window: Window, fromMs: number): number | undefined {
+  const today = localDay(window.zone, fromMs)
+  for (let ahead = 0; ahead <= SEARCH_DAYS; ahead++) {
+    const day = plusDays(today, ahead)
+    const end = instantOf(window.zone, day, window.end) + 1000
+    const starts = [...dayStarts(window.zone, day), ...dayStarts(window.zone, plusDays(day, 1))]
+    const candidates = [...starts, end, end + DAY_MS].filter((at) => at > fromMs && !isInside(window, at))
+    if (candidates.length > 0) return Math.min(...candidates)
+  }
+  return undefined
+}
+
+/**
+ * What a reader of an overnight window may not expect: as in SUC, its hours after midnight belong to the day that begins there. Undefined for
+ * other windows, and where every day is listed.
+ */
+export function overnightWarning(spec: TimeWindowSpec): string | undefined {
+  const parsed = parseWindow(spec)
+  if (!parsed.ok || !parsed.window.wraps || parsed.window.days.size === 0 || parsed.window.days.size === WEEKDAYS.length) return undefined
+  const { days } = parsed.window
+  const open = WEEKDAYS.filter((_, day) => days.has(day)).join(', ')
+  return `spec.window passes midnight: as with SUC, on ${open} it is open from midnight to ${spec.endTime} and from ${spec.startTime} to midnight, and it closes at midnight unless the next day is listed too`
+}
+
 function invalid(cause: string): WindowResult {
   return { ok: false, error: `spec.window is invalid, ${cause}` }
 }

@@ -31,6 +31,7 @@ export function loadZone(name: string): { ok: true; zone: Zone } | { ok: false; 
 
 /** How far local time is ahead of UTC at that instant, in milliseconds. */
 export function offsetAt(zone: Zone, atMs: number): number {
+  if (zone.name === 'UTC') return 0
   const second = Math.floor(atMs / 1000) * 1000
   return localAsUTC(zone, second) - second
 }

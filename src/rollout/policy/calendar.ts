@@ -41,7 +41,39 @@ export function opening(calendar: Calendar, nowMs: number): Opening {
   return { open: false, exclusion, opensAt: nextOpen(calendar, nowMs) }
 }
 
-function nextOpen(calendar: Calendar, nowMs: number): number | undefined {
+/** When it closes, being open at that instant; undefined if it does not, as far as can be seen. */
+export function closing(calendar: Calendar, fromMs: number): number | undefined {
+  const known = closings.get(calendar)
+  if (known !== undefined && known.from <= fromMs && fromMs < known.to) return known.closes
+  const closes = closesAt(calendar, fromMs)
+  closings.set(calendar, { from: fromMs, to: closes ?? fromMs + LOOK_AGAIN_MS, closes })
+  return closes
+}
+
+/** The last answer of each calendar: it is asked for in every pass. */
+const closings = new WeakMap<Calendar, { readonly from: number; readonly to: number; readonly closes: number | undefined }>()
+/** What does not close as far as can be seen is looked at again after so long. */
+const LOOK_AGAIN_MS = 600_000
+/** Windows that follow each other without a gap are walked through this far. */
+const MAX_FOLLOWING = 100
+
+function closesAt(calendar: Calendar, fromMs: number): number | undefined {
+  const excluded = calendar.exclusions.map((one) => one.fromMs).filter((from) => from > fromMs)
+  const before = excluded.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...excluded)
+  let at = calendar.windows.length === 0 ? before : fromMs
+  for (let step = 0; step < MAX_FOLLOWING && at < before; step++) {
+    // Windows that overlap, or begin where another ends, are one.
+    const ends = calendar.windows.flatMap(({ cron, zone, durationMs }) => {
+      const start = lastOccurrence(cron, zone, at, durationMs - 1)
+      return start === undefined ? [] : [start + durationMs]
+    })
+    if (ends.length === 0) return at
+    at = Math.max(...ends)
+  }
+  return Number.isFinite(before) ? before : undefined
+}
+
+export function nextOpen(calendar: Calendar, nowMs: number): number | undefined {
   let at = nowMs
   for (let step = 0; step < MAX_STEPS; step++) {
     const exclusion = excluding(calendar, at)
@@ -55,6 +87,25 @@ function nextOpen(calendar: Calendar, nowMs: number): number | undefined {
     at = Math.min(...starts)
   }
   return undefined
+}
+
+/** Windows without a gap between them are followed this far. */
+const MAX_RUNS = 60
+const SOME_DAY = Date.UTC(2026, 0, 1)
+
+/** No window, nor windows that follow each other without a gap, ever stays open for so long, exclusions aside. */
+export function isTooLong({ windows }: Calendar, leadMs: number): boolean {
+  if (windows.length === 0 || windows.some(({ durationMs }) => durationMs >= leadMs)) return false
+  const always = { windows, exclusions: [] }
+  let at: number | undefined = SOME_DAY
+  for (let run = 0; run < MAX_RUNS; run++) {
+    at = nextOpen(always, at)
+    if (at === undefined) return true
+    const end = closing(always, at)
+    if (end === undefined || end - at >= leadMs) return false
+    at = end
+  }
+  return true
 }
 
 function excluding({ exclusions }: Calendar, at: number): ExclusionSpec | undefined {
