@@ -1,8 +1,9 @@
 /** The drain of one node as part of the decision: level-triggered, each pass works on the pods that are left, by UID (design §4.4). */
 import { type Hold, hold } from '../../api/reasons.ts'
-import { type DrainPod, drainTimeoutMs, evictionGraceSeconds, filterPods, podName, refusals } from './pods.ts'
+import { lookAt } from './look.ts'
+import { type DrainPod, drainTimeoutMs, evictionGraceSeconds, podName } from './pods.ts'
 import { forecast } from './forecast.ts'
-import type { Context } from '../gates/gate.ts'
+import { withoutReturned } from './returned.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import type { NodeView } from '../world.ts'
@@ -12,7 +13,6 @@ const EVICTION_RETRY_MS = 5000
 /** While the budget's own status allows no disruption, asking again is in vain; this often it is asked all the same. */
 const EVICTION_BLOCKED_RETRY_MS = 60_000
 const VIEW_POLL_MS = 2000
-const FORECAST_MAX_AGE_MS = 60_000
 /** Nothing is left, but the start waits for something else: new pods on the cordoned node would have to tolerate it. */
 const DONE_MAX_AGE_MS = 60_000
 const MAX_EVICTIONS_A_PASS = 20
@@ -20,18 +20,13 @@ const MAX_EVICTIONS_A_PASS = 20
 export interface Draining {
   readonly state: PlanState
   readonly node: NodeView
-  readonly context: Context
-  /** Monotonic time of the cordon; undefined = only look (the forecast before the cordon). */
-  readonly since: number | undefined
+  /** Monotonic time of the cordon. */
+  readonly since: number
   /** Wall-clock time from which drain.timeout counts. */
-  readonly startedAtMs: number | undefined
+  readonly startedAtMs: number
 }
 
 export interface DrainProgress {
-  /** Nothing on the node forbids the drain; false also while the pods are not known yet. */
-  readonly possible: boolean
-  /** A pod forbids it, for certain. */
-  readonly forbidden?: boolean
   readonly done: boolean
   /** The drain's time is over, and these are left. */
   readonly timedOut?: string
@@ -43,63 +38,33 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   const { state, node, since } = draining
   const { world, now } = pass
   const options = state.plan.spec.drain ?? {}
-  const view = world.observed.drains.get(node.name)
-  const stale = view === undefined || (since !== undefined && view.at < since)
-  const say = (...holds: Hold[]) => pass.node(state.key, node.name, since === undefined ? 'Pending' : 'Draining', ...holds)
-  if (stale || !view.ok) {
-    pass.need({ kind: 'drain', node: node.name, maxAgeMs: stale ? 0 : VIEW_POLL_MS })
-    if (view?.ok === false) {
-      const reason = view.refused === true ? 'Refused' : 'Draining'
-      say(hold(reason, `what runs on node ${node.name} cannot be read: ${view.error}`))
-    } else say(hold('Draining', `reading the pods of node ${node.name}`))
-    return { possible: false, done: false }
+  const say = (...holds: Hold[]) => pass.node(state.key, node.name, 'Draining', ...holds)
+  const looked = lookAt(state, node, since, pass)
+  if (!looked.ok) {
+    say(looked.hold)
+    return { done: false }
   }
-  const { pods, daemonSets } = view.value
-  const found = filterPods({
-    pods,
-    drain: options,
-    daemonSetExists: (namespace, name) => daemonSets.has(`${namespace}/${name}`),
-    nowMs: now.wall,
-  })
+  const { verdicts, refused, budgets } = looked
   const proceeds = state.rules.drain.onTimeout === 'Proceed'
-  const refused = found.ok ? refusals(found.verdicts) : [found.error]
   const over = isOver(draining, pass)
-  if (!found.ok || refused.length > 0) {
+  if (refused.length > 0) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: EVICTION_RETRY_MS })
-    if (over && !proceeds)
-      return { possible: false, forbidden: true, done: false, timedOut: `drain.timeout is over; ${refused.join('; ')}` }
+    if (over && !proceeds) return { done: false, timedOut: `drain.timeout is over; ${refused.join('; ')}` }
     say(hold('DrainImpossible', refused.join('; ')))
-    return { possible: false, forbidden: true, done: false }
+    return { done: false }
   }
-  const evict = found.verdicts.filter((verdict) => verdict.action === 'evict').map((verdict) => verdict.pod)
-  const left = found.verdicts.filter((verdict) => verdict.action === 'evict' || verdict.action === 'wait').map((verdict) => verdict.pod)
-  const blocked = forecast(evict, view.value.budgets)
-  if (since === undefined) {
-    pass.need({ kind: 'drain', node: node.name, maxAgeMs: FORECAST_MAX_AGE_MS })
-    const first = blocked[0]
-    const known = first !== undefined && world.since.has(`forecast ${state.key} ${node.name} ${first.message}`)
-    if (first !== undefined) pass.fact(`forecast ${state.key} ${node.name} ${first.message}`)
-    if (first !== undefined && !known)
-      pass.step(`forecast ${node.name}`, [
-        {
-          do: 'event',
-          on: { kind: 'Plan', ...state.ref },
-          type: 'Warning',
-          reason: 'DrainForecast',
-          message: `Node ${node.name}: ${first.message}`,
-        },
-      ])
-    return { possible: true, done: false }
-  }
+  const evict = verdicts.filter((verdict) => verdict.action === 'evict').map((verdict) => verdict.pod)
+  const left = verdicts.filter((verdict) => verdict.action === 'evict' || verdict.action === 'wait').map((verdict) => verdict.pod)
+  const blocked = options.disableEviction === true ? [] : forecast(evict, budgets)
   if (left.length === 0) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: DONE_MAX_AGE_MS })
-    return { possible: true, done: true }
+    return { done: true }
   }
   const stuck = evict.length > 0 && evict.every((pod) => world.observed.evictions.get(pod.metadata?.uid ?? '')?.sent === false)
   pass.need({ kind: 'drain', node: node.name, maxAgeMs: stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
   if (over) {
-    if (!proceeds) return { possible: true, done: false, timedOut: `drain.timeout is over; left: ${some(left)}` }
-    if (left.every((pod) => isRefused(pod, pass))) return { possible: true, done: true, left: some(left) }
+    if (!proceeds) return { done: false, timedOut: `drain.timeout is over; left: ${some(left)}` }
+    if (left.every((pod) => isRefused(pod, pass))) return { done: true, left: some(left) }
   }
   const grace = evictionGraceSeconds(options)
   let sent = 0
@@ -110,7 +75,7 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     const answer = world.observed.evictions.get(uid)
     // Taken already: the list that shows it is under way.
     if (answer?.sent === true && now.mono < answer.at + EVICTION_RETRY_MS) continue
-    const entry = options.disableEviction === true ? undefined : blocked.find((candidate) => candidate.pod === pod)
+    const entry = blocked.find((candidate) => candidate.pod === pod)
     const refused = answer?.sent === false ? answer : undefined
     if (refused !== undefined || entry !== undefined) {
       const budget = entry?.budgets[0]?.metadata
@@ -143,16 +108,17 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
       `${left.length} pod${left.length === 1 ? '' : 's'} left on node ${node.name}: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`,
     ),
   )
-  return { possible: true, done: false }
+  return { done: false }
 }
 
 /** The drain's time is over: the policy's, else the Plan's; none of them, never. */
-function isOver({ state, startedAtMs }: Draining, { now, lookAt }: Pass): boolean {
+function isOver({ state, startedAtMs }: Draining, pass: Pass): boolean {
+  const { now } = pass
   const own = state.rules.drain.timeoutMs
   const timeout = own === undefined ? drainTimeoutMs(state.plan.spec.drain ?? {}) : { ok: true as const, ms: own === 0 ? undefined : own }
-  if (!timeout.ok || timeout.ms === undefined || startedAtMs === undefined) return false
+  if (!timeout.ok || timeout.ms === undefined) return false
   const end = startedAtMs + timeout.ms
-  if (now.wall < end) lookAt(now.mono + end - now.wall)
+  if (now.wall < end) pass.lookAt(now.mono + end - now.wall)
   return now.wall >= end
 }
 
