@@ -12,5 +12,7 @@ export default {
   workerIdleMemoryLimit: '400MB',
   // Of `test.concurrent`, in one file.
   maxConcurrency: 20,
+  // The second: what test/regressions/complaints.yaml names has really run.
+  reporters: ['default', '<rootDir>/test/regressions/reporter.js'],
   testTimeout: 20_000,
 }
