@@ -1,13 +1,12 @@
 /** What commands for people share: flags that say which cluster and namespace, and a Process to talk to it. */
-import { parseArgs } from 'node:util'
 import { systemClock } from '../base/clock.ts'
-import { DroverError, messageOf } from '../base/errors.ts'
 import { silentLog } from '../base/log.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
 import { parseSettings } from '../controller/settings.ts'
 import { connect } from '../kube/client/config.ts'
 import { createOutside } from '../kube/client/outside.ts'
+import { readCommandLine } from './command-line.ts'
 
 export const CONNECTION_FLAGS = `  --namespace NS     namespace of the Plans; default system-upgrade
   --name NAME        the controller's name; default system-upgrade-controller
@@ -24,41 +23,24 @@ export interface Session {
 
 /** @throws DroverError `Usage` when the command line makes no sense, or what `connect` throws */
 export async function openSession(argv: readonly string[], booleans: readonly string[]): Promise<Session> {
-  const strings = { type: 'string' } as const
-  let parsed
-  try {
-    parsed = parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        namespace: strings,
-        name: strings,
-        kubeconfig: strings,
-        ...Object.fromEntries(booleans.map((flag) => [flag, { type: 'boolean' } as const])),
-      },
-    })
-  } catch (error) {
-    throw new DroverError('Usage', messageOf(error), { retry: 'never' })
-  }
-  const values = parsed.values as Readonly<Record<string, string | boolean | undefined>>
-  const text = (flag: string): string | undefined => (typeof values[flag] === 'string' ? values[flag] : undefined)
+  const { positionals, texts, flags } = readCommandLine(argv, ['namespace', 'name', 'kubeconfig'], booleans)
   const { env } = globalThis.process
   const settings = parseSettings(
-    { ...env, SYSTEM_UPGRADE_CONTROLLER_NAME: text('name') ?? env['SYSTEM_UPGRADE_CONTROLLER_NAME'] },
+    { ...env, SYSTEM_UPGRADE_CONTROLLER_NAME: texts['name'] ?? env['SYSTEM_UPGRADE_CONTROLLER_NAME'] },
     [],
-    text('namespace') ?? 'system-upgrade',
+    texts['namespace'] ?? 'system-upgrade',
   ).settings
   const { transport } = await connect({
     clock: systemClock,
     log: silentLog,
     env,
-    kubeConfig: text('kubeconfig') ?? settings.kubeConfig,
+    kubeConfig: texts['kubeconfig'] ?? settings.kubeConfig,
     masterURL: settings.masterURL,
     qps: 50,
     burst: 100,
   })
   return {
-    settings: { ...settings, namespace: text('namespace') ?? settings.namespace },
+    settings: { ...settings, namespace: texts['namespace'] ?? settings.namespace },
     process: {
       name: 'drover-cli',
       clock: systemClock,
@@ -67,8 +49,8 @@ export async function openSession(argv: readonly string[], booleans: readonly st
       outside: createOutside({ clock: systemClock, log: silentLog, env }),
       log: silentLog,
     },
-    positionals: parsed.positionals,
-    flags: Object.fromEntries(booleans.map((flag) => [flag, values[flag] === true])),
+    positionals,
+    flags,
     close: () => transport.close(),
   }
 }

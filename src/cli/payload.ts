@@ -1,12 +1,12 @@
 /** `drover payload`: what runs on the machine that is upgraded. */
-import { parseArgs } from 'node:util'
 import { systemClock } from '../base/clock.ts'
-import { DroverError, messageOf } from '../base/errors.ts'
+import { DroverError } from '../base/errors.ts'
 import { parseDuration } from '../kube/objects/duration.ts'
 import { linuxHost } from '../payload/linux-host.ts'
 import { DEFAULTS, type PayloadOptions } from '../payload/options.ts'
 import { readAttempt } from '../payload/pod-info.ts'
 import { runPayload } from '../payload/run.ts'
+import { readCommandLine } from './command-line.ts'
 
 const USAGE = `usage: drover payload upgrade [options]
        drover payload prepare [PLAN] [options]
@@ -80,27 +80,14 @@ export function payloadOptions(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): { readonly options: PayloadOptions; readonly host: string; readonly positionals: readonly string[] } {
-  let parsed
-  try {
-    parsed = parseArgs({
-      args: [...argv],
-      allowPositionals: true,
-      options: {
-        ...Object.fromEntries(TEXTS.map((name) => [name, { type: 'string' } as const])),
-        ...Object.fromEntries(FLAGS.map((name) => [name, { type: 'boolean' } as const])),
-      },
-    })
-  } catch (error) {
-    throw usage(messageOf(error))
-  }
-  const values = parsed.values as Readonly<Record<string, string | boolean | undefined>>
+  const { positionals, texts, flags } = readCommandLine(argv, TEXTS, FLAGS)
   const variable = (name: string) => env[`DROVER_PAYLOAD_${name.toUpperCase().replaceAll('-', '_')}`]
   const text = (name: (typeof TEXTS)[number]): string | undefined => {
-    const value = values[name] ?? variable(name)
-    return value === undefined || value === '' ? undefined : String(value)
+    const value = texts[name] ?? variable(name)
+    return value === '' ? undefined : value
   }
   const flag = (name: (typeof FLAGS)[number]): boolean =>
-    values[name] === true || oneOf(name, variable(name) || 'false', ['true', 'false']) === 'true'
+    flags[name] === true || oneOf(name, variable(name) || 'false', ['true', 'false']) === 'true'
   const time = (name: (typeof TEXTS)[number], byDefault: number): number => {
     const given = text(name)
     if (given === undefined) return byDefault
@@ -129,7 +116,7 @@ export function payloadOptions(
     maxCrashes: Number(crashes),
     downMs: time('down', DEFAULTS.downMs),
   }
-  return { options, host: text('host') ?? '/host', positionals: parsed.positionals }
+  return { options, host: text('host') ?? '/host', positionals }
 }
 
 function oneOf<T extends string>(name: string, value: string, allowed: readonly T[]): T {
