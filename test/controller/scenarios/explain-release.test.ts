@@ -5,7 +5,7 @@ import { lookOnce } from '../../../src/controller/explain.ts'
 import { release } from '../../../src/controller/release.ts'
 import { createClient } from '../../../src/kube/client/client.ts'
 import { settingsFor } from '../harness.ts'
-import { agents, blocked, MINUTE, NEW, SECOND, story, type Story } from './story.ts'
+import { agents, blocked, hangInDrain, MINUTE, NEW, SECOND, story, type Story } from './story.ts'
 
 const AGENTS = ['agent-1', 'agent-2', 'agent-3']
 const inUpgrade = (s: Story) => AGENTS.find((node) => s.record(node).work?.startedAt !== undefined && s.runs(node) > 0)
@@ -24,14 +24,6 @@ async function explained(s: Story) {
 async function released(s: Story, all = false) {
   const client = createClient(s.sandbox.process('release', 'person'), { signal: new AbortController().signal })
   return s.sandbox.finish(release(client, { namespace: 'system-upgrade', controllerName: 'system-upgrade-controller', all }))
-}
-
-async function hangInDrain(s: Story): Promise<string> {
-  await s.begin()
-  await s.apply(agents({ drain: { force: true } }))
-  await s.until('a node is cordoned', () => AGENTS.some((node) => s.cordoned(node)), 10 * MINUTE)
-  await s.wait(MINUTE)
-  return AGENTS.find((node) => s.cordoned(node))!
 }
 
 describe('explain', () => {

@@ -1,7 +1,7 @@
 /** What may stand in the way, who says so, and that the rollout goes on by itself when it is gone (design §1, §4.5, §5). */
 import { describe, expect } from '@jest/globals'
 import { agentPlan, serverPlan } from '../harness.ts'
-import { agents, agentsOnly, blocked, HOUR, MINUTE, NEW, SECOND, story, type Story } from './story.ts'
+import { agents, agentsOnly, blocked, hangInDrain, HOUR, MINUTE, NEW, SECOND, story, type Story } from './story.ts'
 
 const AGENTS = ['agent-1', 'agent-2', 'agent-3']
 const SERVERS = ['server-1', 'server-2', 'server-3']
@@ -11,14 +11,6 @@ const untouched = (s: Story, nodes: readonly string[]) =>
   expect(nodes.map((node) => [node, s.cordons(node), s.runs(node)])).toEqual(nodes.map((node) => [node, 0, 0]))
 const atRest = (s: Story, nodes: readonly string[] = AGENTS) =>
   expect(nodes.map((node) => [node, s.cordoned(node), s.record(node)])).toEqual(nodes.map((node) => [node, false, {}]))
-
-async function hangInDrain(s: Story): Promise<string> {
-  await s.begin()
-  await s.apply(agents({ drain: { force: true } }))
-  await s.until('a node is cordoned', () => AGENTS.some((node) => s.cordoned(node)), 10 * MINUTE)
-  await s.wait(MINUTE)
-  return AGENTS.find((node) => s.cordoned(node))!
-}
 
 describe('drover.io/paused', () => {
   story('from the beginning: nothing is touched, until it is gone', {}, async (s) => {

@@ -91,6 +91,16 @@ export const blocked: StandardClusterOptions = {
   workloads: [{ name: 'web', replicas: 3, minAvailable: 3, spread: true }],
 }
 
+/** In a `blocked` cluster. Returns the node that the Plan `agents` cannot drain. */
+export async function hangInDrain(s: Story): Promise<string> {
+  await s.begin()
+  await s.apply(agents({ drain: { force: true } }))
+  const cordoned = (): string | undefined => ['agent-1', 'agent-2', 'agent-3'].find((node) => s.cordoned(node))
+  await s.until('a node is cordoned', () => cordoned() !== undefined, 10 * MINUTE)
+  await s.wait(MINUTE)
+  return cordoned()!
+}
+
 export function story(name: string, options: StoryOptions, tell: (story: Story) => Promise<void>): void {
   test(name, async () => {
     const world = await createWorld({
