@@ -3,6 +3,7 @@
  * minor version of etcd, yes; otherwise only if the new program did not get as far as its datastore.
  */
 import { createHash } from 'node:crypto'
+import { posix } from 'node:path'
 import { minorsBetween, parseVersion } from '../rollout/version.ts'
 import type { MachineFiles } from './host.ts'
 import type { Journal } from './journal.ts'
@@ -45,22 +46,26 @@ export function touchedBy(machine: MachineFiles, journal: Journal, goneAt: numbe
   return written >= goneAt ? `${to.version} has written to the datastore` : undefined
 }
 
-/** How a person takes the server back; the snapshot is the newest one on this machine. */
-export function restoreCommand(machine: MachineFiles, { binary, dataDir, distribution, unit }: Journal): string {
-  const folder = `${dataDir}/server/db/snapshots`
-  const snapshots = (machine.list(folder) ?? []).map((name) => ({
-    path: `${folder}/${name}`,
-    at: machine.stat(`${folder}/${name}`)?.modifiedAt ?? 0,
+/** How a person takes the server back: commands, and in between what no command does. The snapshot is the newest one on this machine. */
+export function restoreCommand(machine: MachineFiles, journal: Journal): string {
+  const { binary, distribution, role, supervisor, unit } = journal
+  const service = unit?.replace(/\.service$/, '') ?? (distribution === 'k3s' ? 'k3s' : `rke2-${role}`)
+  const order = (verb: 'stop' | 'start') => (supervisor === 'openrc' ? `rc-service ${service} ${verb}` : `systemctl ${verb} ${service}`)
+  const away = [order('stop'), `${posix.dirname(binary)}/${distribution}-killall.sh`, `mv ${previousOf(binary)} ${binary}`].join(' && ')
+  return `${away}${restoring(machine, journal)}${order('start')}`
+}
+
+function restoring(machine: MachineFiles, { binary, dataDir, externalDatastore }: Journal): string {
+  const database = `${dataDir}/server/db`
+  if (externalDatastore) return '; restore the backup of the external datastore; '
+  if (machine.stat(`${database}/etcd`) === undefined && machine.stat(`${database}/state.db`) !== undefined)
+    return `; put back the copy of ${database} from before; `
+  const snapshots = (machine.list(`${database}/snapshots`) ?? []).map((name) => ({
+    path: `${database}/snapshots/${name}`,
+    at: machine.stat(`${database}/snapshots/${name}`)?.modifiedAt ?? 0,
   }))
   const newest = snapshots.toSorted((a, b) => b.at - a.at)[0]?.path ?? 'SNAPSHOT'
-  const service = (unit ?? `${distribution}-server.service`).replace(/\.service$/, '')
-  return [
-    `systemctl stop ${service}`,
-    `${distribution}-killall.sh`,
-    `mv ${previousOf(binary)} ${binary}`,
-    `${binary} server --cluster-reset --cluster-reset-restore-path=${newest}`,
-    `systemctl start ${service}`,
-  ].join(' && ')
+  return ` && ${binary} server --cluster-reset --cluster-reset-restore-path=${newest} && `
 }
 
 /** `v3.5` of the etcd image in the manifest. */

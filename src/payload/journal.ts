@@ -38,6 +38,8 @@ const schema = z.object({
   images: z.array(z.string()),
   /** Why it is rolled back. */
   why: z.string().optional(),
+  /** Where the payload cannot go back: the commands with which a person can. On a silent node nobody else may hear of them. */
+  wayBack: z.string().optional(),
   startedAt: z.string(),
   updatedAt: z.string(),
   /** Attempts that did not succeed here, by the release's sum. */

@@ -192,21 +192,21 @@ async function failed(host: Host, run: Run, journal: Journal, missing: string, g
   const last = await serviceLog(host, journal.unit, journal.distribution)
   const why = `${journal.to.version} did not come up: ${missing}`
   run.say(why)
-  const end = (reason: 'NotProven' | 'DatastoreTouched', message: string, log = last): never => {
-    writeJournal(machine, { ...withTried(journal, reason, why), phase: 'failed', why, updatedAt: formatTime(host.clock.wall()) })
+  const end = (reason: 'NotProven' | 'DatastoreTouched', message: string, more: { log?: string; wayBack?: string } = {}): never => {
+    const { log = last, ...way } = more
+    writeJournal(machine, { ...withTried(journal, reason, why), phase: 'failed', why, ...way, updatedAt: formatTime(host.clock.wall()) })
     throw new Refusal(reason, message, log)
   }
   if (journal.from.sha256 === '') return end('NotProven', `${why}; nothing is known of what was there before, so it was not rolled back`)
   if (!run.options.rollback) return end('NotProven', `${why}; --no-rollback`)
   const touched = touchedBy(machine, journal, goneAt)
   if (touched !== undefined) {
-    const way = restoreCommand(machine, journal)
+    const wayBack = restoreCommand(machine, journal)
     // Messages are cut where they are shown; the log's end is not.
-    return end(
-      'DatastoreTouched',
-      `${why}; ${touched}, so the old version cannot go on with it. To go back: ${way}`,
-      `${last}\nto go back: ${way}`,
-    )
+    return end('DatastoreTouched', `${why}; ${touched}, so the old version cannot go on with it. To go back: ${wayBack}`, {
+      log: `${last}\nto go back: ${wayBack}`,
+      wayBack,
+    })
   }
   return await rollBack(host, run, { ...journal, phase: 'roll-back', why }, last)
 }

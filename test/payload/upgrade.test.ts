@@ -317,10 +317,13 @@ describe('servers', () => {
 
     expect(result).toMatchObject({ result: 'DatastoreTouched', final: true })
     expect(code).toBe(22)
-    expect(result.message).toContain(
-      'systemctl stop rke2-server && rke2-killall.sh && mv /usr/local/bin/rke2.drover-previous /usr/local/bin/rke2 && ' +
-        '/usr/local/bin/rke2 server --cluster-reset --cluster-reset-restore-path=/var/lib/rancher/rke2/server/db/snapshots/drover-one',
-    )
+    const wayBack =
+      'systemctl stop rke2-server && /usr/local/bin/rke2-killall.sh && mv /usr/local/bin/rke2.drover-previous /usr/local/bin/rke2 && ' +
+      '/usr/local/bin/rke2 server --cluster-reset --cluster-reset-restore-path=/var/lib/rancher/rke2/server/db/snapshots/drover-one && ' +
+      'systemctl start rke2-server'
+    expect(result.message).toContain(`To go back: ${wayBack}`)
+    // The machine keeps it: with its kubelet gone, nobody hears the message.
+    expect(journal(machine)).toMatchObject({ phase: 'failed', wayBack, tried: [{ reason: 'DatastoreTouched' }] })
     expect(content(machine)).toBe(next)
   })
 
