@@ -129,15 +129,17 @@ describe('a cordon', () => {
     await s.apply(draining())
     await s.until('all is done', () => s.complete('agents'))
     expect(cordons.tried).toBe(4)
-    for (const [i, write] of s.sandbox.history.entries()) {
-      if (!isEviction(write) || write.status >= 300) continue
-      const pod = s.sandbox.history.slice(0, i).findLast((other) => other.ref.resource === 'pods' && other.ref.name === write.ref.name)
-      const name = (pod?.after as unknown as { spec: { nodeName: string } }).spec.nodeName
-      const node = s.sandbox.history
-        .slice(0, i)
-        .findLast((other) => other.ref.resource === 'nodes' && other.ref.name === name && other.status < 300)
-      expect([name, (node?.after as unknown as { spec: { unschedulable?: boolean } }).spec.unschedulable]).toEqual([name, true])
+    const nodeOf = new Map<string, string>()
+    const isCordoned = new Map<string, boolean>()
+    const evicted: boolean[] = []
+    for (const write of s.sandbox.history) {
+      const spec = (write.after?.['spec'] ?? {}) as { nodeName?: string; unschedulable?: boolean }
+      const name = write.ref.name ?? ''
+      if (isEviction(write)) evicted.push(isCordoned.get(nodeOf.get(name) ?? '') === true)
+      else if (write.status < 300 && write.ref.resource === 'pods' && spec.nodeName !== undefined) nodeOf.set(name, spec.nodeName)
+      else if (write.status < 300 && write.ref.resource === 'nodes') isCordoned.set(name, spec.unschedulable === true)
     }
+    expect([evicted.length > 0, evicted.every(Boolean)]).toEqual([true, true])
   })
 
   story('is on no more nodes than are being worked on, however many wait', { cluster: { ...agentsOnly, agents: 12 } }, async (s) => {
