@@ -15,6 +15,7 @@ import type { Caches } from './caches.ts'
 import { createConfirm } from './confirm.ts'
 import { createGather } from './gather.ts'
 import { createMemory, remember } from './memory.ts'
+import { createNotifier } from './notifier.ts'
 import { settleAfter } from './pace.ts'
 import { createTally } from './tally.ts'
 
@@ -62,6 +63,7 @@ export async function runLoop({
   const gather = createGather(process, client, settings, caches, memory, metrics, wake)
   const confirm = createConfirm(client, gather.world)
   const act = createAct({ process, client, caches, memory, events, metrics, confirm, leading, pruned, ended: wake })
+  const notifier = createNotifier({ process, client, events, metrics, notified: memory.notified, closed: wake, signal })
   const tally = createTally(metrics, clock)
   let passes = 0
   wake()
@@ -102,6 +104,7 @@ export async function runLoop({
     const decision: Decision = decide(world)
     remember(memory, decision, world)
     tally(decision)
+    notifier.offer(decision.notices)
     const due = [decision.lookAt, gather.fetch(decision.needs), act.start(decision.steps, ++passes)].filter((at) => at !== undefined)
     if (due.length > 0) queue.addAfter(PASS, Math.max(1, Math.min(...due) - clock.mono()))
   }

@@ -15,6 +15,8 @@ export interface Memory {
   readonly setbacks: Map<string, Setback & { readonly at: number }>
   readonly since: Map<string, Moment>
   readonly confirmed: Set<string>
+  /** Ids of messages to webhooks that were delivered, or given up; kept by the notifier. */
+  readonly notified: Set<string>
   /** Keys of needs whose answer is out of date, whatever its age. */
   readonly expired: Set<string>
 }
@@ -34,6 +36,7 @@ export function createMemory(): Memory {
     setbacks: new Map(),
     since: new Map(),
     confirmed: new Set(),
+    notified: new Set(),
     expired: new Set(),
   }
 }

@@ -10,6 +10,8 @@ export type ReconcileResult = 'success' | 'error' | 'requeue' | 'requeue_after'
 export type EvictionResult = 'evicted' | 'deleted' | 'blocked' | 'gone' | 'error'
 /** `refused`: answered, but with something that is no version, or a lower one. */
 export type ChannelResult = 'resolved' | 'refused' | 'error'
+/** `retried`: an attempt failed and another follows. `refused`: answered with a no. `failed`: given up. */
+export type NotifyResult = 'sent' | 'retried' | 'refused' | 'failed'
 
 export interface PhaseCount {
   /** `namespace/name` of the Plan. */
@@ -57,6 +59,8 @@ export interface Metrics {
   evicted(result: EvictionResult): void
   watchRestarted(resource: string): void
   channelPolled(result: ChannelResult): void
+  /** A message to a webhook was tried. */
+  notified(result: NotifyResult): void
 }
 
 /** Counts nothing. */
@@ -72,4 +76,5 @@ export const noMetrics: Metrics = {
   evicted() {},
   watchRestarted() {},
   channelPolled() {},
+  notified() {},
 }

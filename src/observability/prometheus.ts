@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { ChannelResult, EvictionResult, Metrics, QueueFigures, ReconcileResult } from './metrics.ts'
+import type { ChannelResult, EvictionResult, Metrics, NotifyResult, QueueFigures, ReconcileResult } from './metrics.ts'
 
 /** The `controller` label of controller-runtime's metrics. */
 const CONTROLLER = 'plan'
@@ -7,6 +7,7 @@ const CONTROLLER = 'plan'
 const RECONCILE_RESULTS: readonly ReconcileResult[] = ['success', 'error', 'requeue', 'requeue_after']
 const EVICTION_RESULTS: readonly EvictionResult[] = ['evicted', 'deleted', 'blocked', 'gone', 'error']
 const CHANNEL_RESULTS: readonly ChannelResult[] = ['resolved', 'refused', 'error']
+const NOTIFY_RESULTS: readonly NotifyResult[] = ['sent', 'retried', 'refused', 'failed']
 
 /** Seconds: from a pass over a quiet cluster to one that waits for slow answers. */
 const PASS_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30]
@@ -44,12 +45,14 @@ export function prometheusMetrics(): PrometheusMetrics {
   const evictions = counter('drover_evictions_total', 'Attempts to remove a pod from a node, by result.', ['result'])
   const restarts = counter('drover_watch_restarts_total', 'Watches that broke and were resumed, by resource.', ['resource'])
   const polls = counter('drover_channel_polls_total', 'Questions to release channels, by result.', ['result'])
+  const notifications = counter('drover_notifications_total', 'Attempts to tell a webhook, by result.', ['result'])
   processMetrics(registry)
 
   for (const result of RECONCILE_RESULTS) reconciles.inc({ controller: CONTROLLER, result }, 0)
   reconcileErrors.inc({ controller: CONTROLLER }, 0)
   for (const result of EVICTION_RESULTS) evictions.inc({ result }, 0)
   for (const result of CHANNEL_RESULTS) polls.inc({ result }, 0)
+  for (const result of NOTIFY_RESULTS) notifications.inc({ result }, 0)
 
   return {
     registry,
@@ -76,6 +79,7 @@ export function prometheusMetrics(): PrometheusMetrics {
     evicted: (result) => evictions.inc({ result }),
     watchRestarted: (resource) => restarts.inc({ resource }),
     channelPolled: (result) => polls.inc({ result }),
+    notified: (result) => notifications.inc({ result }),
   }
 }
 

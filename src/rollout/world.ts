@@ -6,6 +6,7 @@ import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import type { Pod, Secret, Taint } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
 import type { RolloutMemory } from '../api/memory.ts'
+import type { Destination, NotifyMessage } from '../api/notify.ts'
 import type { PayloadResult } from '../api/payload-result.ts'
 import type { Plan, PlanCondition, PlanStatus } from '../api/plan.ts'
 import type { PolicyStatus, PolicyView } from '../api/policy.ts'
@@ -175,6 +176,15 @@ export interface Setback {
   readonly hold: Hold
 }
 
+/** A message to webhooks of a policy. */
+export interface Notice {
+  readonly message: NotifyMessage
+  /** Events of a failure are told there. */
+  readonly policy: Ref
+  /** `field`: as people are told of it, who must not see the URL. */
+  readonly to: readonly (Destination & { readonly field: string })[]
+}
+
 /** What gather fetched because decide asked for it, and answers to what act tried. Absent = not known yet. */
 export interface Observed {
   readonly drains: ReadonlyMap<string, Fresh<DrainView>>
@@ -190,6 +200,8 @@ export interface Observed {
   /** Holds found by a check against fresh reads, by node name; shown until the next try. */
   readonly rechecks: ReadonlyMap<string, Hold>
   readonly setbacks: ReadonlyMap<string, Setback>
+  /** Ids of notices whose matter is closed: delivered, or given up. */
+  readonly notified: ReadonlySet<string>
 }
 
 export interface World {
@@ -310,6 +322,8 @@ export interface Decision {
   readonly reports: ReadonlyMap<PlanKey, PlanReport>
   /** What holds now; the caller keeps since when, and hands it back as World.since. */
   readonly facts: ReadonlySet<string>
+  /** All that webhooks are still to be told. What is missing from it is not told any more. */
+  readonly notices: readonly Notice[]
   /** Monotonic time of the next look, when nothing changes before. */
   readonly lookAt: number | undefined
 }

@@ -9,6 +9,7 @@ const decision = (more: Partial<Decision> = {}): Decision => ({
   needs: [],
   reports: new Map(),
   facts: new Set(),
+  notices: [],
   lookAt: undefined,
   ...more,
 })

@@ -170,6 +170,7 @@ export function aWorld(more: Partial<Omit<World, 'observed'>> & { observed?: Par
       evictions: new Map(),
       setbacks: new Map(),
       rechecks: new Map(),
+      notified: new Set(),
       ...more.observed,
     },
   }
