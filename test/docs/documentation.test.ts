@@ -18,8 +18,12 @@ test('there is something to test', () => {
   expect(all.filter(({ language }) => language === 'sh').length).toBeGreaterThan(9)
 })
 
-test('blocks are yaml, sh or text, so that none escapes these tests by chance', () => {
-  expect(all.filter(({ language }) => !['yaml', 'sh', 'text'].includes(language)).map(({ where }) => where)).toEqual([])
+test('blocks are yaml, sh, json or text, so that none escapes these tests by chance', () => {
+  expect(all.filter(({ language }) => !['yaml', 'sh', 'json', 'text'].includes(language)).map(({ where }) => where)).toEqual([])
+})
+
+test('JSON can be read', () => {
+  for (const { text } of all.filter(({ language }) => language === 'json')) expect(() => JSON.parse(text)).not.toThrow()
 })
 
 describe('YAML', () => {
