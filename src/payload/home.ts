@@ -7,7 +7,10 @@ import type { Host } from './host.ts'
 export async function ensureHome({ machine }: Host, service: Service): Promise<string | undefined> {
   const { distribution, environment, unit } = service
   if (distribution !== 'rke2' || unit === undefined || environment['HOME'] !== undefined) return undefined
-  const path = unit.environmentFiles.findLast((file) => machine.unwritable(posix.dirname(file)) === undefined)
+  const stem = posix.basename(unit.name, '.service')
+  // Its own files, not those that others added and write anew.
+  const own = unit.environmentFiles.filter((file) => [stem, `${stem}.env`].includes(posix.basename(file)))
+  const path = own.findLast((file) => machine.unwritable(posix.dirname(file)) === undefined)
   if (path === undefined) return undefined
   const text = machine.text(path)
   if (text !== undefined && /^HOME=/m.test(text)) return undefined

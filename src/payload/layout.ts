@@ -8,7 +8,7 @@ export interface Unit {
   readonly name: string
   /** Undefined when the process is in the unit's control group but its file was not found. */
   readonly path: string | undefined
-  /** Words of ExecStart. */
+  /** Words of ExecStart, drop-ins included. */
   readonly command: readonly string[]
   /** Those that it names, whether they exist or not. */
   readonly environmentFiles: readonly string[]
@@ -26,15 +26,30 @@ const UNIT_FOLDERS = [
 
 export function readUnit(machine: MachineFiles, name: string): Unit {
   const path = UNIT_FOLDERS.map((folder) => `${folder}/${name}`).find((candidate) => machine.stat(candidate) !== undefined)
-  const lines = path === undefined ? [] : (machine.text(path) ?? '').replaceAll(/\\\n/g, ' ').split('\n')
+  const lines = [...(path === undefined ? [] : [path]), ...dropIns(machine, name)].flatMap((file) =>
+    (machine.text(file) ?? '').replaceAll(/\\\n/g, ' ').split('\n'),
+  )
   const values = (key: string) => lines.filter((line) => line.startsWith(`${key}=`)).map((line) => line.slice(key.length + 1).trim())
   const stem = name.replace(/\.service$/, '')
   return {
     name,
     path,
     command: unquoted(values('ExecStart').at(-1) ?? ''),
-    environmentFiles: values('EnvironmentFile').map((value) => value.replace(/^-/, '').replaceAll('%N', stem).replaceAll('%n', name)),
+    environmentFiles: values('EnvironmentFile')
+      .filter((value) => value !== '')
+      .map((value) => value.replace(/^-/, '').replaceAll('%N', stem).replaceAll('%n', name)),
   }
+}
+
+/** What people and Rancher add to a unit, in the order in which systemd reads it: by name, whatever the folder; of two with one name the first. */
+function dropIns(machine: MachineFiles, unit: string): readonly string[] {
+  const found = new Map<string, string>()
+  for (const folder of UNIT_FOLDERS) {
+    for (const name of machine.list(`${folder}/${unit}.d`) ?? []) {
+      if (name.endsWith('.conf') && !found.has(name)) found.set(name, `${folder}/${unit}.d/${name}`)
+    }
+  }
+  return [...found].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path)
 }
 
 /** K3s' installer writes one quoted argument a line. */

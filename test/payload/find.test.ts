@@ -153,6 +153,30 @@ describe('RKE2', () => {
     expect(only(machine).role).toBe('agent')
   })
 
+  test("drop-ins have the last word on the unit's command, and add their environment files", () => {
+    const unit = 'rke2-server.service'
+    const machine = record(
+      [
+        SYSTEMD,
+        { pid: 700, parent: 1, comm: 'rke2', exe: '/usr/local/bin/rke2', cmdline: '/usr/local/bin/rke2 server\0', cgroup: cgroup(unit) },
+      ],
+      {
+        '/usr/local/bin/rke2': '',
+        [`/usr/local/lib/systemd/system/${unit}`]: unitFile(['EnvironmentFile=-/etc/default/%N', 'ExecStart=/usr/local/bin/rke2 server']),
+        [`/usr/local/lib/systemd/system/${unit}.d/10-data.conf`]:
+          '[Service]\nExecStart=\nExecStart=/usr/local/bin/rke2 server --data-dir /srv/b\n',
+        [`/etc/systemd/system/${unit}.d/10-data.conf`]: '[Service]\nExecStart=\nExecStart=/usr/local/bin/rke2 server --data-dir /srv/a\n',
+        [`/usr/local/lib/systemd/system/${unit}.d/20-rancher.conf`]:
+          '[Service]\nEnvironmentFile=-/usr/local/lib/systemd/system/rke2-sa.env\n',
+        [`/etc/systemd/system/${unit}.d/notes.txt`]: 'ExecStart=/usr/local/bin/rke2 server --data-dir /srv/c\n',
+      },
+    )
+    expect(only(machine)).toMatchObject({
+      configuration: { dataDir: '/srv/a' },
+      unit: { environmentFiles: ['/etc/default/rke2-server', '/usr/local/lib/systemd/system/rke2-sa.env'] },
+    })
+  })
+
   test('cgroup v1', () => {
     const machine = record(
       [

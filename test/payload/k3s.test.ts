@@ -96,7 +96,9 @@ describe('a new minor version that does not stay', () => {
     carry(machine, next('flaky'), 'k3s')
     expect((await run(machine)).result).toMatchObject({
       result: 'DatastoreTouched',
-      message: expect.stringMatching(/ran with an external datastore.*; restore the backup of the external datastore; systemctl start k3s$/),
+      message: expect.stringMatching(
+        /ran with an external datastore.*; restore the backup of the external datastore; systemctl start k3s$/,
+      ),
     })
   })
 
