@@ -120,15 +120,15 @@ describe('a cordon', () => {
   story('that the API server did not store is not taken for one: nothing is evicted before it is', { cluster: spread }, async (s) => {
     const cordons = { tried: 0 }
     s.sandbox.faults.onFault = () => void cordons.tried++
-    for (let i = 0; i < 4; i++)
+    for (let i = 0; i < 12; i++)
       s.sandbox.faults.once(
-        i % 2 === 0 ? 'serverError' : 'answerLost',
+        i % 4 === 3 ? 'answerLost' : 'serverError',
         (call) => call.user === CONTROLLER && call.verb === 'patch' && call.resource === 'nodes',
       )
     await s.begin()
     await s.apply(draining())
     await s.until('all is done', () => s.complete('agents'))
-    expect(cordons.tried).toBe(4)
+    expect(cordons.tried).toBe(12)
     const nodeOf = new Map<string, string>()
     const isCordoned = new Map<string, boolean>()
     const evicted: boolean[] = []
