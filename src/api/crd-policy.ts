@@ -116,6 +116,12 @@ const failure = object('What follows from failures.', {
 })
 
 const drain = object('How nodes are drained, for Plans with drain.', {
+  forecast: choice(
+    'What is looked at before the cordon. Enforce: a pod that could not be evicted now (a PodDisruptionBudget without room, several budgets on one pod, or a dry run of the eviction that is refused) keeps the node from being taken. Warn (the default): budgets are looked at, and what they forbid is told. Off: nothing is told.',
+    'Enforce',
+    'Warn',
+    'Off',
+  ),
   timeout: duration("How long a drain may take, from the cordon on, e.g. 30m. Default: the Plan's drain.timeout. 0: as long as it needs."),
   onTimeout: choice(
     'What becomes of a node whose drain did not end in time. Fail (the default): it counts as failed. Release: it is uncordoned, gives its slot back and is tried again later, after the others. Quarantine: it gives its slot back and stays cordoned until somebody sets drover.io/retry. Proceed: it is upgraded all the same, if only pods are left whose eviction was refused.',
@@ -144,8 +150,11 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
     'So much of the open time must be left for a node to be taken. Auto (the default): as long as the slowest node of the Plan took. 0: none.',
     { pattern: `^Auto$|${DURATION}` },
   ),
-  versionPath: object('Steps that the rules of direction would refuse.', {
-    allow: atomicList('Exact steps, such as v1.33.4+rke2r1>v1.32.9+rke2r1.', text()),
+  versionPath: object('The way from one version to another.', {
+    stepThroughMinors: flag(
+      'Go to a version that is more than one minor off minor by minor, each time to the newest release of the channel vX.Y, servers then agents. false by default.',
+    ),
+    allow: atomicList('Exact steps that the rules of direction would refuse, such as v1.33.4+rke2r1>v1.32.9+rke2r1.', text()),
   }),
   verify,
   soak: duration("How long a proven node is watched before it counts as done. Default: the Plan's postCompleteDelay."),

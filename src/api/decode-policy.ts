@@ -80,6 +80,7 @@ const failure = object({
 })
 
 const drain = object({
+  forecast: orDefault(z.enum(['Enforce', 'Warn', 'Off']), 'Warn' as const),
   timeout: optional(duration),
   onTimeout: orDefault(z.enum(['Fail', 'Release', 'Quarantine', 'Proceed']), 'Fail' as const),
   maxBlockedNodes: orDefault(intOrPercent, { kind: 'count', count: 1 } as const),
@@ -101,6 +102,7 @@ const waves = z
   .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, { error: 'two waves have the same name' })
 
 const NO_HOOKS = hooks.parse({})
+const NO_PATH = { allow: [], stepThroughMinors: false } as const
 const NO_BUDGET = { spread: [] } as const
 const NO_VERIFY = { version: 'Auto', reboot: 'Off' } as const
 const NO_FAILURE = failure.parse({})
@@ -114,7 +116,7 @@ export const policySpecSchema = object({
   windows: orDefault(z.array(window), []),
   exclusions: orDefault(z.array(exclusion), []),
   lead: optional(lead),
-  versionPath: orDefault(object({ allow: orDefault(z.array(versionStep), []) }), { allow: [] }),
+  versionPath: orDefault(object({ allow: orDefault(z.array(versionStep), []), stepThroughMinors: orDefault(flag, false) }), NO_PATH),
   verify: orDefault(verify, NO_VERIFY),
   soak: optional(duration),
   waves: orDefault(waves, []),

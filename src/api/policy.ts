@@ -50,7 +50,8 @@ export interface PolicySpec {
   readonly exclusions: readonly ExclusionSpec[]
   /** So much of the open time must be left for a node to be taken. Missing: Auto, as long as the Plan's slowest node took. */
   readonly leadMs?: number
-  readonly versionPath: { readonly allow: readonly VersionStep[] }
+  /** `stepThroughMinors`: a version more than one minor off is reached minor by minor. */
+  readonly versionPath: { readonly allow: readonly VersionStep[]; readonly stepThroughMinors: boolean }
   readonly verify: VerifySpec
   /** How long a proven node is watched before it counts as done. Missing: the Plan's postCompleteDelay. */
   readonly soakMs?: number
@@ -138,6 +139,8 @@ export interface FailureSpec {
 
 /** How nodes are drained; for Plans with `drain`. */
 export interface DrainPolicy {
+  /** What is known to stand in a drain's way before the cordon: holds the node (Enforce), is told (Warn), is not asked (Off). Default Warn. */
+  readonly forecast: 'Enforce' | 'Warn' | 'Off'
   /** How long a drain may take, from the cordon on. Missing: the Plan's `drain.timeout`. 0: as long as it needs. */
   readonly timeoutMs?: number
   /** What becomes of a node whose drain did not end in time. Default Fail. */

@@ -1,5 +1,6 @@
 /** Carries out the steps of a decision. Each write carries its precondition; a failure ends only its step, which is tried again after a backoff. */
 import {
+  ANNOTATION_HOOK,
   ANNOTATION_MEMORY,
   ANNOTATION_RECORD,
   FIELD_MANAGER,
@@ -27,6 +28,7 @@ import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
 import type { Memory } from './memory.ts'
 import { subjectOf } from './subject.ts'
+import { evictionOf, evictionPath } from './try-evictions.ts'
 
 /** Steps carried out at once. */
 const STEPS = 32
@@ -86,7 +88,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
         uid: action.uid,
         resourceVersion: action.resourceVersion,
         labels: { ...action.labels, ...working },
-        ...(action.do === 'patchNode' ? { annotations: { [ANNOTATION_RECORD]: formatRecord(action.record) } } : {}),
+        ...(action.do === 'patchNode' ? { annotations: { [ANNOTATION_RECORD]: formatRecord(action.record), ...hookOf(action) } } : {}),
       },
       ...(action.do === 'patchNode' && action.unschedulable !== undefined
         ? { spec: { unschedulable: action.unschedulable ? true : null } }
@@ -166,14 +168,8 @@ export function createAct({ process, client, caches, memory, events, metrics, co
 
   async function evict(action: Extract<Action, { do: 'evict' }>): Promise<void> {
     const { pod, graceSeconds } = action
-    const eviction = {
-      apiVersion: 'policy/v1',
-      kind: 'Eviction',
-      metadata: { name: pod.name, namespace: pod.namespace },
-      deleteOptions: { preconditions: { uid: pod.uid }, ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }) },
-    }
     try {
-      await client.create(`${podPath(pod)}/eviction`, eviction, { timeoutMs: WRITE_TIMEOUT_MS })
+      await client.create(evictionPath(pod), evictionOf(pod, graceSeconds), { timeoutMs: WRITE_TIMEOUT_MS })
       memory.evictions.set(pod.uid, { at: clock.mono(), message: '', sent: true })
       metrics.evicted('evicted')
     } catch (error) {
@@ -393,6 +389,8 @@ const isRefusal = (error: unknown): error is ApiError =>
   error.status < 500 &&
   ![401, 404, 408, 409, 429].includes(error.status) &&
   !isConflict(error)
+
+const hookOf = ({ hook }: Extract<Action, { do: 'patchNode' }>) => (hook === undefined ? {} : { [ANNOTATION_HOOK]: hook })
 
 const NO_WAIT = { until: 0, met: undefined }
 

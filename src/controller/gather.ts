@@ -11,14 +11,18 @@ import type { Metrics } from '../observability/metrics.ts'
 import { channelHeaders, checkChannelURL, interpretAnswer } from '../rollout/channel.ts'
 import type { DrainView, Fresh, Moment, Need, World } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
+import { createEvaluateGate } from './evaluate-gate.ts'
 import type { Memory } from './memory.ts'
+import { tryEvictions } from './try-evictions.ts'
 
 /** Requests for needs under way at once. */
 const FETCHES = 8
 /** A fetch that failed is not tried again sooner. */
 const ERROR_RETRY_MS = 5_000
 /** What lies outside of the cluster, or waits for a person, is asked again ever more seldom, up to this. */
-const MAX_ERROR_RETRY_MS = { channel: 300_000, dryRun: 60_000 }
+const MAX_ERROR_RETRY_MS = { channel: 300_000, dryRun: 60_000, gate: 30_000 }
+/** Gates may ask servers that do not answer; what the rollout itself needs does not queue behind them. */
+const GATES = 4
 const LOG_LINES = '20'
 /** An answer that nobody has asked for in so long is forgotten. */
 const FORGET_MS = 3_600_000
@@ -44,6 +48,8 @@ export function createGather(
 ): Gather {
   const { clock, log } = process
   const limit = pLimit(FETCHES)
+  const gateLimit = pLimit(GATES)
+  const evaluateGate = createEvaluateGate(process, client)
   const under = new Set<string>()
   const askedAt = new Map<string, { at: number; failures: number; need: Need; wantedAt: number }>()
   const daemonSets = new Map<string, { at: number; exists: boolean }>()
@@ -154,6 +160,11 @@ export function createGather(
         memory.drains.set(need.node, seen)
         return seen.ok
       }
+      case 'tries': {
+        const seen = await attempt(() => tryEvictions(client, need.pods, need.graceSeconds))
+        memory.tries.set(need.node, seen)
+        return seen.ok
+      }
       case 'beat': {
         const seen = await attempt(() =>
           client.get<{ spec?: { renewTime?: string } }>(`/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${need.node}`),
@@ -190,6 +201,11 @@ export function createGather(
         memory.dryRuns.set(need.key, seen)
         return seen.ok
       }
+      case 'gate': {
+        const seen = await attempt(() => evaluateGate(need.check, need.namespace))
+        memory.gates.set(need.key, seen)
+        return seen.ok
+      }
     }
   }
 
@@ -219,7 +235,7 @@ export function createGather(
         if (under.has(key)) continue
         const last = askedAt.get(key)
         if (last !== undefined) last.wantedAt = now
-        const gone = need.kind === 'drain' && !memory.drains.has(need.node)
+        const gone = (need.kind === 'drain' && !memory.drains.has(need.node)) || (need.kind === 'tries' && !memory.tries.has(need.node))
         const due =
           last === undefined || (gone && last.failures === 0)
             ? now
@@ -231,7 +247,7 @@ export function createGather(
         under.add(key)
         memory.expired.delete(key)
         const at = now
-        void limit(() => run(need))
+        void (need.kind === 'gate' ? gateLimit : limit)(() => run(need))
           .catch((error: unknown) => {
             log.error('fetch broke', { key, error })
             return false
@@ -260,7 +276,10 @@ function forget(memory: Memory, need: Need): void {
       return void memory.secrets.delete(need.name)
     case 'dryRun':
       return void memory.dryRuns.delete(need.key)
+    case 'gate':
+      return void memory.gates.delete(need.key)
     case 'drain':
+    case 'tries':
     case 'beat':
     case 'log':
       // These go with the node or the pod.
@@ -277,7 +296,7 @@ const heldNamespace = (value: string | undefined) => (value === 'false' ? undefi
 
 /** How long to wait after so many failures in a row. */
 function errorRetryMs(need: Need, failures: number): number {
-  if (need.kind === 'channel' || need.kind === 'dryRun')
+  if (need.kind === 'channel' || need.kind === 'dryRun' || need.kind === 'gate')
     return Math.min(MAX_ERROR_RETRY_MS[need.kind], ERROR_RETRY_MS * 2 ** (failures - 1))
   return Math.min(ERROR_RETRY_MS, Math.max(need.maxAgeMs, 1000))
 }
@@ -286,6 +305,7 @@ function errorRetryMs(need: Need, failures: number): number {
 export function keyOf(need: Need): string {
   switch (need.kind) {
     case 'drain':
+    case 'tries':
     case 'beat':
       return `${need.kind} ${need.node}`
     case 'channel':
@@ -296,5 +316,7 @@ export function keyOf(need: Need): string {
       return `log ${need.podUID}`
     case 'dryRun':
       return `dryRun ${need.key}`
+    case 'gate':
+      return `gate ${need.key}`
   }
 }

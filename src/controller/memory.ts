@@ -1,16 +1,18 @@
 /** What a leader keeps in memory between passes. All of it can be lost: a new leader starts with an empty one (design §3). */
 import type { Secret } from 'kubernetes-types/core/v1.d.ts'
 import type { Hold } from '../api/reasons.ts'
-import type { Decision, DrainView, Fresh, Evicted, Moment, Setback, World } from '../rollout/world.ts'
+import type { Decision, DrainView, Evicted, EvictionTries, Fresh, GateSeen, Moment, Setback, World } from '../rollout/world.ts'
 
 export interface Memory {
   readonly drains: Map<string, Fresh<DrainView>>
+  readonly tries: Map<string, Fresh<EvictionTries>>
   readonly channels: Map<string, Fresh<string>>
   readonly secrets: Map<string, Fresh<Secret | null>>
   readonly logs: Map<string, Fresh<string>>
   readonly dryRuns: Map<string, Fresh<true>>
   readonly evictions: Map<string, Evicted>
   readonly rechecks: Map<string, Hold>
+  readonly gates: Map<string, Fresh<GateSeen>>
   /** By a step's subject, or `claim <Plan> <node>`. */
   readonly setbacks: Map<string, Setback & { readonly at: number }>
   readonly since: Map<string, Moment>
@@ -27,12 +29,14 @@ const SETBACK_MS = 60_000
 export function createMemory(): Memory {
   return {
     drains: new Map(),
+    tries: new Map(),
     channels: new Map(),
     secrets: new Map(),
     logs: new Map(),
     dryRuns: new Map(),
     evictions: new Map(),
     rechecks: new Map(),
+    gates: new Map(),
     setbacks: new Map(),
     since: new Map(),
     confirmed: new Set(),
@@ -45,8 +49,11 @@ export function createMemory(): Memory {
 export function remember(memory: Memory, decision: Decision, { now, nodes, pods, plans }: World): void {
   for (const key of memory.since.keys()) if (!decision.facts.has(key)) memory.since.delete(key)
   for (const key of decision.facts) if (!memory.since.has(key)) memory.since.set(key, now)
-  const draining = new Set(decision.needs.flatMap((need) => (need.kind === 'drain' ? [need.node] : [])))
-  for (const key of memory.drains.keys()) if (!draining.has(key)) memory.drains.delete(key)
+  for (const kind of ['drain', 'tries'] as const) {
+    const wanted = new Set(decision.needs.flatMap((need) => (need.kind === kind ? [need.node] : [])))
+    const known = kind === 'drain' ? memory.drains : memory.tries
+    for (const key of known.keys()) if (!wanted.has(key)) known.delete(key)
+  }
   for (const name of memory.rechecks.keys()) if (!nodes.some((node) => node.name === name)) memory.rechecks.delete(name)
   const tried = new Set(decision.steps.map((step) => step.about))
   for (const [key, { at }] of memory.setbacks) if (!tried.has(key) && at + SETBACK_MS < now.mono) memory.setbacks.delete(key)

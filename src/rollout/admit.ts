@@ -5,7 +5,7 @@ import { withDefaultTag } from '../kube/objects/image.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode, cordonedByOthers, whenCordoned } from './gates/node-gates.ts'
 import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
-import { drainNode } from './drain/node.ts'
+import { type Foreseen, foresee } from './drain/ahead.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { safeName } from './names.ts'
 import { candidateOrder } from './order.ts'
@@ -13,6 +13,7 @@ import type { Pass } from './pass.ts'
 import { mayFindDone, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
 import { pullPod, pullPodName } from './pull-pod.ts'
+import { nodeStartHolds } from './policy/gates.ts'
 import { tooManyFailures } from './failures.ts'
 import type { Slots } from './slots.ts'
 import type { PlanEvent } from './tell.ts'
@@ -26,6 +27,8 @@ const MAX_AHEAD = 50
 const MAX_FAILED_PULLS = 5
 /** Nodes whose pull does not get anywhere, for no fault of the image, that are passed over without counting as pulls under way. */
 const MAX_SLOW_PULLS = 20
+/** Nodes that cannot be drained now and are passed over without counting as pulled ahead. */
+const MAX_UNDRAINABLE = 20
 /** A pull that takes longer does not keep other nodes waiting. */
 const SLOW_PULL_MS = 120_000
 /** A pull pod that ended without pulling (evicted, refused by its kubelet) is made again after so long. */
@@ -36,6 +39,7 @@ const MAX_ORDERS = 32
 const MAX_REPORTED = 50
 const MAX_FOUND_DONE_A_PASS = 20
 
+const DRAINS: Foreseen = { drains: 'yes' }
 const SOON: ReadonlySet<string> = new Set(['ControlPlaneBusy', 'EtcdQuorum', 'BudgetReached'])
 
 export interface Admission {
@@ -74,13 +78,14 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   let toPull = Math.max(0, free) + Math.min(MAX_AHEAD, limit) + again.size
   let slow = 0
   let broken = 0
+  let undrainable = 0
   let held = 0
   const claims: NodeView[] = []
   const pods = pullPods(state, pass)
-  const report = (node: NodeView, found: Hold) => {
+  const report = (node: NodeView, ...found: Hold[]) => {
     held++
-    if (found.retryAt !== undefined) pass.lookAt(pass.now.mono + found.retryAt - pass.now.wall)
-    if (held <= MAX_REPORTED) pass.node(state.key, node.name, 'Pending', found)
+    for (const { retryAt } of found) if (retryAt !== undefined) pass.lookAt(pass.now.mono + retryAt - pass.now.wall)
+    if (held <= MAX_REPORTED) pass.node(state.key, node.name, 'Pending', ...found)
   }
   for (const node of waiting) {
     if (toPull <= 0) break
@@ -145,12 +150,17 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       report(node, hold('ConcurrencyReached', `all ${limit} slots are taken`))
       continue
     }
-    // Looked at before the claim, so that a node that must not be drained takes no slot.
-    if (
-      state.plan.spec.drain !== undefined &&
-      !drainNode({ state, node, context, since: undefined, startedAtMs: undefined }, pass).possible
-    ) {
+    // Last, for it costs requests, and what is to be stable has to be so while nothing else is in the way.
+    const gated = nodeStartHolds(state, node, pass)
+    if (gated.length > 0) {
+      report(node, ...gated)
+      continue
+    }
+    // Looked at before the claim, so that a node that must not be drained takes no slot, nor anybody's turn.
+    const { drains } = state.plan.spec.drain === undefined ? DRAINS : foresee({ state, node }, 'Pending', pass)
+    if (drains !== 'yes') {
       held++
+      if (drains === 'no' && ++undrainable <= MAX_UNDRAINABLE) toPull++
       continue
     }
     if (again.has(node) || state.rules.policy !== undefined) freeAgain--

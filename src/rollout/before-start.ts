@@ -7,7 +7,7 @@ import { type Hold, hold } from '../api/reasons.ts'
 import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { clearNode } from './drain/clear.ts'
-import { drainNode } from './drain/node.ts'
+import { foresee } from './drain/ahead.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, paused } from './gates/plan-gates.ts'
@@ -15,6 +15,8 @@ import { attemptMark } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
 import { finalRefusal, refusalText } from './payload-word.ts'
+import { hasNodeEnd } from './policy/gates.ts'
+import { type Attempt, hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import { prepareJob, prepareJobName } from './prepare-job.ts'
 import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
@@ -57,6 +59,7 @@ export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pa
       : {}),
     ...(delaySeconds > 0 ? { delaySeconds } : {}),
     ...(state.rules.reboot ? { bootID: node.bootID } : {}),
+    ...(hasNodeEnd(state.rules) ? { gated: true } : {}),
   }
 }
 
@@ -75,17 +78,16 @@ export function enter(taken: Taken, pass: Pass): boolean {
   const { state, node } = taken
   const { spec } = state.plan
   const { clearsNodes } = state.conduct
-  if (clearsNodes && spec.drain !== undefined) {
-    const drain = drainNode({ ...taken, since: undefined, startedAtMs: undefined }, pass)
-    if (!drain.possible) return drain.forbidden !== true
-  }
+  const foreseen = clearsNodes && spec.drain !== undefined ? foresee(taken, 'Pending', pass) : undefined
+  if (foreseen !== undefined && foreseen.drains !== 'yes') return foreseen.drains === 'unknown'
   const work = newWork(taken, pass)
   const record = { ...recordOf(node), work }
-  if (clearsNodes && spec.prepare === undefined && state.cordons && !node.unschedulable) cordon(taken, pass, work)
-  else {
-    pass.step(node.name, [patchNode(node, record)])
+  if (state.rules.hooks.before.length > 0) {
+    pass.step(node.name, [{ ...patchNode(node, record), hook: hookToken('before', attemptOf(work)) }])
     say(taken, pass, 'Preflight')
-  }
+  } else if (clearsNodes && spec.prepare === undefined && state.cordons && !node.unschedulable) cordon(taken, pass, work)
+  else pass.step(node.name, [patchNode(node, record)])
+  say(taken, pass, 'Preflight', ...(foreseen?.warning === undefined ? [] : [foreseen.warning]))
   return true
 }
 
@@ -148,10 +150,15 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
   const name = applyJobName(state.plan.metadata.name, node.name, work.hash)
   const job = pass.jobNamed(state.ref.namespace, name)
   if (!state.conduct.clearsNodes) return startJob(taken, pass, work, name, mark, job)
+  if (work.hookedAt === undefined && job === undefined && !acknowledged(taken, pass, work)) return
   const preparing = spec.prepare !== undefined && work.preparedAt === undefined && job === undefined
   if (preparing && !prepared(taken, pass, work, mark)) return
   const ready: Work = preparing ? { ...work, preparedAt: formatTime(pass.now.wall) } : work
-  if (state.cordons && !node.unschedulable) return cordon(taken, pass, ready)
+  if (state.cordons && !node.unschedulable) {
+    if (mayCordon(taken, pass)) return cordon(taken, pass, ready)
+    if (preparing) pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
+    return
+  }
   if (preparing && spec.drain !== undefined) {
     // Remembered before what may take long: the prepare Job has a TTL.
     pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
@@ -159,6 +166,36 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
   }
   if (spec.drain !== undefined && !clearNode(taken, work, job, pass)) return
   startJob(taken, pass, work, name, mark, job)
+}
+
+/** `prepare` may have taken long: a forecast that holds nodes is asked again before the first cordon, and tells of the node why it does. */
+function mayCordon(taken: Taken, pass: Pass): boolean {
+  const { state, node } = taken
+  const { spec } = state.plan
+  if (spec.prepare === undefined || spec.drain === undefined || state.rules.drain.forecast !== 'Enforce') return true
+  return recordOf(node).cordon !== undefined || foresee(taken, 'Preflight', pass).drains === 'yes'
+}
+
+export const attemptOf = (work: Work): Attempt => ({ hash: work.hash, attempt: work.attempt, since: work.claimedAt })
+
+/** The policy's hooks before the cordon have acknowledged, or there are none. */
+function acknowledged(taken: Taken, pass: Pass, work: Work): boolean {
+  const { state, node } = taken
+  const { problem, hooks } = state.rules
+  const token = hookToken('before', attemptOf(work))
+  // They were asked, and what the policy says now cannot be read.
+  if (problem !== undefined && node.hook?.request === token) {
+    say(taken, pass, 'Preflight', problem)
+    return false
+  }
+  if (hooks.before.length === 0) return true
+  const record = recordOf(node)
+  const holds = hookHolds(hooks.before, node, token, pass)
+  if (holds.length > 0) requestHooks(node, record, token, pass)
+  // Remembered, so that nothing that is taken away later makes it wait again.
+  else pass.step(node.name, [patchNode(node, { ...record, work: { ...work, hookedAt: formatTime(pass.now.wall) } })])
+  say(taken, pass, 'Preflight', ...holds)
+  return false
 }
 
 /** The Plan's `prepare` container, as a Job of its own before the cordon. True = it has succeeded. */

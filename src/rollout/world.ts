@@ -5,6 +5,7 @@
 import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import type { Pod, Secret, Taint } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
+import type { GateCheck } from '../api/gate.ts'
 import type { RolloutMemory } from '../api/memory.ts'
 import type { Destination, NotifyMessage } from '../api/notify.ts'
 import type { PayloadResult } from '../api/payload-result.ts'
@@ -50,6 +51,15 @@ export interface NodeView {
   /** Value of drover.io/hold, if the annotation is there. */
   readonly hold: string | undefined
   readonly record: ParsedRecord | undefined
+  /** The request to the policy's hooks that stands on the node. */
+  readonly hook?: HookView | undefined
+}
+
+export interface HookView {
+  /** Value of drover.io/hook-request. */
+  readonly request: string
+  /** Other annotations with just this value. */
+  readonly acks: readonly string[]
 }
 
 /** A Job of an apply or prepare pod. */
@@ -141,11 +151,28 @@ export type Fresh<T> = { readonly at: number } & (
   | { readonly ok: false; readonly error: string; readonly refused?: boolean }
 )
 
+export type GateSeen =
+  | {
+      readonly kind: 'verdict'
+      readonly met: boolean
+      /** What was found, and what was expected. */
+      readonly message: string
+    }
+  /** The pods that should be absent and have not ended. */
+  | { readonly kind: 'pods'; readonly pods: readonly { readonly namespace: string; readonly name: string; readonly node: string }[] }
+
 export interface DrainView {
   readonly pods: readonly DrainPod[]
   readonly budgets: readonly PodDisruptionBudget[]
   /** `namespace/name` of the DaemonSets that exist, of those that the pods name. */
   readonly daemonSets: ReadonlySet<string>
+}
+
+/** What the API server said to dry runs of evictions; both by pod UID. */
+export interface EvictionTries {
+  readonly asked: ReadonlySet<string>
+  /** Its words where it would refuse. */
+  readonly refused: ReadonlyMap<string, string>
 }
 
 /** A heartbeat's text (lastHeartbeatTime, or the node Lease's renewTime) and when it was last seen to change. */
@@ -188,11 +215,15 @@ export interface Notice {
 /** What gather fetched because decide asked for it, and answers to what act tried. Absent = not known yet. */
 export interface Observed {
   readonly drains: ReadonlyMap<string, Fresh<DrainView>>
+  /** Dry runs of the evictions of a node's pods, by node. */
+  readonly tries: ReadonlyMap<string, Fresh<EvictionTries>>
   readonly beats: ReadonlyMap<string, Beat>
   readonly channels: ReadonlyMap<string, Fresh<string>>
   /** Secrets of the Plans' namespace by name; null = it does not exist. */
   readonly secrets: ReadonlyMap<string, Fresh<Secret | null>>
   readonly logs: ReadonlyMap<string, Fresh<string>>
+  /** What the checks of gates have found, by the need's key. */
+  readonly gates: ReadonlyMap<string, Fresh<GateSeen>>
   /** By `<planKey>/<hash>`: the server-side dry run of the apply pod. */
   readonly dryRuns: ReadonlyMap<string, Fresh<true>>
   /** Answers to evictions, by pod UID. */
@@ -231,10 +262,19 @@ export type WrittenStatus = { readonly [field in keyof PlanStatus]?: PlanStatus[
 /** Something that costs requests; gather fetches it, bounded and de-duplicated, when it is missing or older than `maxAgeMs`. */
 export type Need =
   | { readonly kind: 'drain'; readonly node: string; readonly maxAgeMs: number }
+  | {
+      readonly kind: 'tries'
+      readonly node: string
+      readonly pods: readonly Ref[]
+      readonly graceSeconds?: number
+      readonly maxAgeMs: number
+    }
   | { readonly kind: 'beat'; readonly node: string; readonly maxAgeMs: number }
   | { readonly kind: 'channel'; readonly url: string; readonly latestVersion: string; readonly maxAgeMs: number }
   | { readonly kind: 'secret'; readonly name: string; readonly maxAgeMs: number }
   | { readonly kind: 'log'; readonly namespace: string; readonly pod: string; readonly podUID: string; readonly maxAgeMs: number }
+  /** `namespace`: of the Secrets that the check names. */
+  | { readonly kind: 'gate'; readonly key: string; readonly namespace: string; readonly check: GateCheck; readonly maxAgeMs: number }
   | { readonly kind: 'dryRun'; readonly key: string; readonly namespace: string; readonly pod: Pod; readonly maxAgeMs: number }
 
 export interface Ref {
@@ -260,6 +300,8 @@ export type Action =
       readonly uid: string
       readonly resourceVersion: string
       readonly unschedulable?: boolean
+      /** The request to hooks; null takes it away. */
+      readonly hook?: string | null
       readonly record: NodeRecord
       readonly labels?: Readonly<Record<string, string>>
     }

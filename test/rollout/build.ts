@@ -162,6 +162,7 @@ export function aWorld(more: Partial<Omit<World, 'observed'>> & { observed?: Par
     ...more,
     observed: {
       drains: new Map(),
+      tries: new Map(),
       beats: new Map(),
       channels: new Map(),
       secrets: new Map(),
@@ -171,6 +172,7 @@ export function aWorld(more: Partial<Omit<World, 'observed'>> & { observed?: Par
       setbacks: new Map(),
       rechecks: new Map(),
       notified: new Set(),
+      gates: new Map(),
       ...more.observed,
     },
   }

@@ -18,7 +18,7 @@ export function clearNode(taken: Taken, work: Work, job: JobView | undefined, pa
     Date.parse(work.claimedAt),
     Date.parse(work.preparedAt ?? work.claimedAt),
   )
-  const drain = drainNode({ ...taken, since, startedAtMs }, pass)
+  const drain = drainNode({ state, node, since, startedAtMs }, pass)
   if (drain.timedOut !== undefined) {
     overdue(taken, work, drain.timedOut, job, pass)
     return false

@@ -25,6 +25,7 @@ export interface Rules {
   /** Undefined = Auto: what the Plan's own nodes took. */
   readonly leadMs: number | undefined
   readonly allowedSteps: readonly VersionStep[]
+  readonly stepThroughMinors: boolean
   readonly version: 'Auto' | 'Kubelet' | 'Off'
   readonly reboot: boolean
   readonly minReadyMs: number
@@ -48,7 +49,7 @@ const FAIL_STOP: FailureSpec = {
 }
 
 /** The Plan's own word on drains. */
-const AS_THE_PLAN_SAYS: DrainPolicy = { onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 } }
+const AS_THE_PLAN_SAYS: DrainPolicy = { forecast: 'Warn', onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 } }
 
 /** What holds without a policy. */
 export function defaultRules(settings: Settings): Rules {
@@ -62,6 +63,7 @@ export function defaultRules(settings: Settings): Rules {
     calendar: undefined,
     leadMs: undefined,
     allowedSteps: [],
+    stepThroughMinors: false,
     version: 'Auto',
     reboot: false,
     minReadyMs: settings.verify.minReadyMs,
@@ -99,6 +101,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     calendar: read.ok && (spec.windows.length > 0 || spec.exclusions.length > 0) ? read.calendar : undefined,
     leadMs: spec.leadMs,
     allowedSteps: spec.versionPath.allow,
+    stepThroughMinors: spec.versionPath.stepThroughMinors,
     version: spec.verify.version,
     reboot: spec.verify.reboot === 'Required',
     minReadyMs: spec.verify.minReadyMs ?? defaults.minReadyMs,

@@ -4,6 +4,8 @@ import { agents, blocked, HOUR, MINUTE, SECOND, story, type Story } from './stor
 
 const AGENTS = ['agent-1', 'agent-2', 'agent-3']
 const PDB = '/apis/policy/v1/namespaces/default/poddisruptionbudgets/web'
+/** As `blocked`, with no budget. */
+const free = { ...blocked, workloads: [{ name: 'web', replicas: 3, spread: true }] }
 const policy = (drain: object, more: object = {}) => ({
   apiVersion: 'drover.io/v1alpha1',
   kind: 'RolloutPolicy',
@@ -12,7 +14,7 @@ const policy = (drain: object, more: object = {}) => ({
 })
 const atRest = (s: Story) =>
   expect(AGENTS.map((node) => [node, s.cordoned(node), s.record(node)])).toEqual(AGENTS.map((node) => [node, false, {}]))
-const cordons = (s: Story) => AGENTS.map((node) => s.cordons(node)).toSorted()
+const cordons = (s: Story) => AGENTS.map((node) => s.cordons(node)).toSorted((a, b) => a - b)
 
 describe('drain.onTimeout', () => {
   story(
@@ -85,5 +87,52 @@ describe('drain.onTimeout', () => {
     ).toEqual(AGENTS)
     const gone = s.sandbox.history.filter((write) => write.ref.subresource === 'eviction' && write.status < 300 && !write.dryRun)
     expect(gone).toEqual([])
+  })
+})
+
+describe('drain.forecast', () => {
+  story('Enforce: the node is not cordoned before its pods may go, and says what it waits for', { cluster: blocked }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ forecast: 'Enforce' }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('told', () => s.condition('agents', 'Complete').startsWith('False DrainForecastBlocked'), 5 * MINUTE)
+    await s.wait(HOUR)
+    expect([cordons(s), s.applying()]).toEqual([[0, 0, 0], []])
+    expect(s.condition('agents', 'Complete')).toMatch(
+      /is not cordoned: pod default\/web-.*PodDisruptionBudget default\/web allows no disruption/,
+    )
+    await s.remove(PDB)
+    await s.until('all is done', () => s.complete('agents'))
+    const tries = s.sandbox.history.filter((write) => write.ref.subresource === 'eviction' && write.dryRun)
+    expect(tries.length).toBeGreaterThanOrEqual(3)
+    atRest(s)
+  })
+
+  let denied = true
+  const guarded = { allow: (_user: string, asked: { subresource: string }) => !(denied && asked.subresource === 'eviction') }
+  story('Enforce: a refusal that no budget tells of holds the node, too', { cluster: free, sandbox: guarded }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ forecast: 'Enforce' }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until(
+      'told',
+      () => /DrainForecastBlocked: .*could not be evicted: .*eviction/.test(s.condition('agents', 'Complete')),
+      5 * MINUTE,
+    )
+    await s.wait(10 * MINUTE)
+    expect(cordons(s)).toEqual([0, 0, 0])
+    denied = false
+    await s.until('all is done', () => s.complete('agents'))
+    atRest(s)
+  })
+
+  story('Off: nothing is told before the cordon', { cluster: blocked }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ forecast: 'Off' }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('draining', () => AGENTS.some((node) => s.nodeStatus('agents', node)?.phase === 'Draining'), 10 * MINUTE)
+    expect(s.events('DrainForecast')).toEqual([])
+    await s.remove(PDB)
+    await s.until('all is done', () => s.complete('agents'))
   })
 })

@@ -353,3 +353,132 @@ describe('drain.maxBlockedNodes', () => {
     expect(error({ maxBlockedNodes: -1 })).toMatch(/^spec\.drain\.maxBlockedNodes: /)
   })
 })
+
+describe('drain.forecast', () => {
+  const view = plan()
+  const before = (drain: object, more: Scene = {}) => decide(world(drain, { view, nodes: [aNode('a')], pods: [aPod('web', 'a')], ...more }))
+  const told = (decision: Decision) =>
+    actions(decision, 'event').flatMap(({ reason, message }) => (reason === 'DrainForecast' ? [message] : []))
+  const needed = (decision: Decision) => decision.needs.filter(({ kind }) => kind === 'tries')
+  /** The dry runs have been answered. */
+  const tried = (refused: Readonly<Record<string, string>>, asked: readonly string[] = ['web']): Scene['more'] => ({
+    observed: {
+      tries: new Map([
+        [
+          'a',
+          {
+            at: NOW.mono,
+            ok: true,
+            value: {
+              asked: new Set(asked.map((pod) => `uid-${pod}`)),
+              refused: new Map(Object.entries(refused).map(([pod, why]) => [`uid-${pod}`, why])),
+            },
+          },
+        ],
+      ]),
+    },
+  })
+  const zero = { budgets: [aBudget('web')] }
+  const several = { budgets: [aBudget('web', 1), aBudget('web', 1, 'other')] }
+
+  test('Warn, the default: told by event, taken all the same, and no eviction is tried', () => {
+    for (const drain of [{}, { forecast: 'Warn' }]) {
+      const decision = before(drain, zero)
+      expect([claimed(decision), needed(decision)]).toEqual([['a'], []])
+      expect(told(decision)).toEqual([
+        'Node a: pod default/web cannot be evicted now: PodDisruptionBudget default/web allows no disruption (1 healthy, 1 required)',
+      ])
+      expect(told(before(drain, several))[0]).toMatch(/under several PodDisruptionBudgets \(default\/web, default\/other\)/)
+    }
+  })
+
+  test('Warn: told once, and in the status when the node is taken', () => {
+    const message = 'pod default/web cannot be evicted now: PodDisruptionBudget default/web allows no disruption (1 healthy, 1 required)'
+    const since = new Map([[`forecast ${PLAN} a ${message}`, NOW]])
+    expect(told(before({}, { ...zero, more: { since } }))).toEqual([])
+    const taken = plan({}, { status: { applying: ['a'] } })
+    const confirmed = new Set([`${taken.uid}/${hashOf(taken)}/uid-a`])
+    const decision = before({}, { ...zero, view: taken, more: { confirmed } })
+    expect(actions(decision, 'patchNode')).toMatchObject([{ unschedulable: true }])
+    expect(decision.reports.get(PLAN)?.nodes.get('a')).toMatchObject({
+      phase: 'Preflight',
+      holds: [{ reason: 'DrainBlocked', message: `node a: ${message}` }],
+    })
+  })
+
+  test('Enforce: a budget without room, or several on a pod, keep the node from being taken; others go on', () => {
+    for (const scene of [zero, several]) {
+      const decision = before({ forecast: 'Enforce' }, scene)
+      expect([claimed(decision), holdsOn(decision, PLAN, 'a')]).toEqual([[], ['DrainForecastBlocked']])
+      expect(decision.reports.get(PLAN)?.nodes.get('a')?.holds[0]?.blockedBy).toBe('PodDisruptionBudget/default/web')
+      expect(told(decision)).toHaveLength(1)
+      const two = { ...scene, nodes: [aNode('a'), aNode('b')] }
+      expect(claimed(before({ forecast: 'Enforce' }, two))).toEqual(['b'])
+    }
+  })
+
+  test('Enforce: many nodes that wait so keep nobody from being pulled and taken', () => {
+    const nodes = [...Array.from({ length: 15 }, (_, index) => `n${index}`), 'free'].map((name) => aNode(name))
+    const pods = nodes.flatMap(({ name }) =>
+      name === 'free' ? [] : [aPod('web', name, { metadata: { labels: { app: 'web' }, uid: `uid-${name}` } })],
+    )
+    expect(claimed(before({ forecast: 'Enforce' }, { nodes, pods, ...zero }))).toEqual(['free'])
+  })
+
+  test('Enforce: each eviction is tried as a dry run first, and what is refused holds', () => {
+    const asking = before({ forecast: 'Enforce' })
+    expect([claimed(asking), holdsOn(asking, PLAN, 'a')]).toEqual([[], ['DrainForecastBlocked']])
+    expect(needed(asking)).toEqual([
+      { kind: 'tries', node: 'a', pods: [{ namespace: 'default', name: 'web', uid: 'uid-web' }], maxAgeMs: 0 },
+    ])
+    expect(claimed(before({ forecast: 'Enforce' }, { more: tried({}) }))).toEqual(['a'])
+    const refused = before({ forecast: 'Enforce' }, { more: tried({ web: 'admission webhook "db" denied the request' }) })
+    expect([claimed(refused), told(refused)]).toEqual([
+      [],
+      ['Node a: pod default/web could not be evicted: admission webhook "db" denied the request'],
+    ])
+    // One that has come since then was not tried.
+    const more = { pods: [aPod('web', 'a'), aPod('new', 'a')], more: tried({}) }
+    expect([claimed(before({ forecast: 'Enforce' }, more)), needed(before({ forecast: 'Enforce' }, more))]).toMatchObject([
+      [],
+      [{ maxAgeMs: 0 }],
+    ])
+  })
+
+  test('Enforce: what cannot be tried holds, an empty node needs no try, and deletions ask nobody', () => {
+    const failing = { observed: { tries: new Map([['a', { at: NOW.mono, ok: false, error: 'timeout' } as const]]) } }
+    const decision = before({ forecast: 'Enforce' }, { more: failing })
+    expect([claimed(decision), decision.reports.get(PLAN)?.nodes.get('a')?.holds[0]?.message]).toEqual([
+      [],
+      'the evictions on node a could not be tried: timeout',
+    ])
+    expect(claimed(before({ forecast: 'Enforce' }, { pods: [] }))).toEqual(['a'])
+    const deleting = plan({ drain: { force: true, disableEviction: true } })
+    expect(claimed(before({ forecast: 'Enforce' }, { ...zero, view: deleting }))).toEqual(['a'])
+  })
+
+  test('Enforce is asked again before the cordon, when prepare has come between', () => {
+    const taken = plan({ prepare: { image: 'busybox' } }, { status: { applying: ['a'] } })
+    const work = aWork(taken, { preparedAt: CORDONED })
+    const cordons = (record: Partial<NodeRecord>, drain: object) => {
+      const node = aNode('a', { record: aRecord('a', { work, ...record }) })
+      return actions(before(drain, { ...zero, view: taken, nodes: [node] }), 'patchNode').some(
+        ({ unschedulable }) => unschedulable === true,
+      )
+    }
+    expect([cordons({}, { forecast: 'Enforce' }), cordons({}, {})]).toEqual([false, true])
+    // Cordoned before, and uncordoned by somebody: it is cordoned again.
+    expect(cordons({ cordon: { at: CORDONED, plan: PLAN } }, { forecast: 'Enforce' })).toBe(true)
+  })
+
+  test('Off: nothing is told; what may not be drained at all still holds', () => {
+    expect([claimed(before({ forecast: 'Off' }, zero)), told(before({ forecast: 'Off' }, zero))]).toEqual([['a'], []])
+    const bare = [aPod('bare', 'a', { metadata: { ownerReferences: [] } })]
+    const decision = before({ forecast: 'Off' }, { view: plan({ drain: { force: false } }), pods: bare })
+    expect([claimed(decision), holdsOn(decision, PLAN, 'a')]).toEqual([[], ['DrainImpossible']])
+  })
+
+  test('that is not known makes the policy unreadable', () => {
+    expect(error({ forecast: 'Strict' })).toMatch(/^spec\.drain\.forecast: /)
+  })
+})
