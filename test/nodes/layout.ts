@@ -5,10 +5,10 @@ import { join } from 'node:path'
 export interface Release {
   readonly version: string
   /**
-   * What is wrong with it: `crash` ends at start, `hang` runs and starts nothing, `foreign` is built for another architecture, of `truncated`
-   * the images carry but a part.
+   * What is wrong with it: `crash` ends at start, `touch` once it has taken over a server's datastore, `hang` runs and starts nothing, `foreign`
+   * is built for another architecture, of `truncated` the images carry but a part.
    */
-  readonly fault?: 'crash' | 'hang' | 'foreign' | 'truncated'
+  readonly fault?: 'crash' | 'touch' | 'hang' | 'foreign' | 'truncated'
 }
 
 export const OLD: Release = { version: 'v1.36.3+rke2r1' }
@@ -17,7 +17,8 @@ export const CRASHING: Release = { version: 'v1.36.5+rke2r1', fault: 'crash' }
 export const FOREIGN: Release = { version: 'v1.36.6+rke2r1', fault: 'foreign' }
 export const TRUNCATED: Release = { version: 'v1.36.7+rke2r1', fault: 'truncated' }
 export const HANGING: Release = { version: 'v1.36.8+rke2r1', fault: 'hang' }
-export const RELEASES: readonly Release[] = [OLD, NEW, CRASHING, FOREIGN, TRUNCATED, HANGING]
+export const TOUCHING: Release = { version: 'v1.37.0+rke2r1', fault: 'touch' }
+export const RELEASES: readonly Release[] = [OLD, NEW, CRASHING, FOREIGN, TRUNCATED, HANGING, TOUCHING]
 
 /** A version as an image's tag. */
 export const tagOf = ({ version }: Release): string => version.replaceAll('+', '-')

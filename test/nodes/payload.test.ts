@@ -1,6 +1,7 @@
 /** Upgrades by Drover's own payload, in the image that payload/Dockerfile describes. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { CRASHING, FOREIGN, HANGING, NEW, OLD, PAYLOAD_IMAGE, type Release, TRUNCATED } from './layout.ts'
+import { CRASHING, FOREIGN, HANGING, NEW, OLD, PAYLOAD_IMAGE, type Release, TOUCHING, TRUNCATED } from './layout.ts'
 import type { Machine } from './machine.ts'
 import { sha256 } from './sum.ts'
 import { isReady, startWorld, type World } from './world.ts'
@@ -17,8 +18,13 @@ beforeAll(async () => {
 afterEach(() => world?.clear(), LIMIT_MS)
 afterAll(() => world?.stop(), LIMIT_MS)
 
-const plan = (group: string, release: Release): Promise<void> =>
-  world.plan(group, release, { upgrade: { image: PAYLOAD_IMAGE, args: ARGS } })
+const plan = (group: string, release: Release, more: object = {}): Promise<void> =>
+  world.plan(group, release, { upgrade: { image: PAYLOAD_IMAGE, args: ARGS }, ...more })
+
+/** As in docs/payload.md. */
+const PREPARE = { prepare: { image: PAYLOAD_IMAGE, args: ['prepare'], securityContext: { privileged: true } } }
+const DATASTORE = '/var/lib/rancher/rke2/server/db'
+const snapshots = (machine: Machine): readonly string[] => readdirSync(machine.path(`${DATASTORE}/snapshots`))
 
 /** How the Plan's Jobs stand: `Complete`, `Failed`, `Suspended` or nothing of these. */
 async function jobs(group: string): Promise<readonly string[]> {
@@ -88,6 +94,91 @@ describe('the payload', () => {
       expect(world.sights(machine.name).at(-1)).toMatchObject({ version: NEW.version, ready: 'True', unschedulable: false })
       expect(await machine.services()).not.toEqual(before)
       expect(lastPhases(machine)).toEqual(['Succeeded'])
+    },
+    LIMIT_MS,
+  )
+})
+
+describe('a server, prepared before its cordon', () => {
+  const SERVER = { ...AGENT, role: 'server' } as const
+
+  test(
+    'an etcd snapshot is taken and named, then the node is upgraded',
+    async () => {
+      const [machine] = await world.machines('prepared', SERVER)
+      await plan('prepared', NEW, PREPARE)
+      await world.done('prepared', machine)
+
+      const [snapshot, ...others] = snapshots(machine)
+      expect(snapshot).toMatch(new RegExp(`^drover-[0-9a-f]{8}-${machine.name}-\\d+$`))
+      expect(others).toEqual([])
+      const [pod, ...more] = world.preparePods(machine.name)
+      expect(more).toEqual([])
+      const last = pod?.sights.find(({ phase }) => phase === 'Succeeded')
+      const said: unknown = JSON.parse(last?.said ?? '{}')
+      expect(said).toMatchObject({ result: 'Prepared', from: OLD.version, to: NEW.version, snapshot })
+      await world.cluster.until('an event names the snapshot', async () =>
+        (await world.cluster.kubectl('get', 'events', '--all-namespaces')).includes(`etcd snapshot ${snapshot}`),
+      )
+
+      const cordoned = world.sights(machine.name).find(({ unschedulable }) => unschedulable)?.at
+      expect(last?.at).toBeLessThan(cordoned ?? 0)
+      expect(world.sights(machine.name).at(-1)).toMatchObject({ version: NEW.version, ready: 'True', unschedulable: false })
+    },
+    LIMIT_MS,
+  )
+
+  test(
+    'a snapshot that fails fails the preparation: the node is never cordoned, nothing is upgraded',
+    async () => {
+      const [machine] = await world.machines('unsaved', SERVER)
+      // Where the folder of snapshots should be there is a file.
+      writeFileSync(machine.path(`${DATASTORE}/snapshots`), '')
+      const before = await machine.services()
+      await plan('unsaved', NEW, PREPARE)
+      const { reason, message } = await world.failure('unsaved', machine)
+      process.stdout.write(`a failed snapshot says: ${reason}: ${message}\n`)
+      expect(reason).toBe('PrepareFailed')
+      expect(message).toContain('SnapshotFailed')
+      await world.cluster.until('the Plan says why', async () =>
+        (await world.cluster.condition('unsaved', 'Complete')).includes('SnapshotFailed'),
+      )
+      expect(world.preparePods(machine.name)).toHaveLength(1)
+      expect(world.upgradePods(machine.name)).toEqual([])
+      expect(world.sights(machine.name).some(({ unschedulable }) => unschedulable)).toBe(false)
+      expect(machine.installed()).toBe(sha256(world.paths.release(OLD)))
+      expect(await machine.services()).toEqual(before)
+    },
+    LIMIT_MS,
+  )
+
+  test(
+    'a new minor version that crashes after it took over the datastore is not taken back; the machine says how a person does it',
+    async () => {
+      const [machine] = await world.machines('touched', SERVER)
+      await plan('touched', TOUCHING, PREPARE)
+      const { reason, message } = await world.failure('touched', machine)
+      process.stdout.write(`a server with a touched datastore says: ${reason}: ${message}\n`)
+      // Its kubelet is gone, so nobody hears what the payload says; it is on the machine.
+      expect(reason).toBe('NodeLost')
+      expect(machine.installed()).toBe(sha256(world.paths.release(TOUCHING)))
+      const journal = JSON.parse(readFileSync(machine.path('/var/lib/drover/journal.json'), 'utf8')) as {
+        readonly phase: string
+        readonly wayBack?: string
+        readonly tried: readonly { readonly reason: string }[]
+      }
+      expect(journal).toMatchObject({ phase: 'failed', tried: [{ reason: 'DatastoreTouched' }] })
+      expect(journal.wayBack).toContain('/usr/local/bin/rke2-killall.sh && mv /usr/local/bin/rke2.drover-previous /usr/local/bin/rke2 &&')
+      const restored = /--cluster-reset-restore-path=(\S+)/.exec(journal.wayBack ?? '')?.[1] ?? ''
+      expect(restored).toBe(`${DATASTORE}/snapshots/${snapshots(machine)[0]}`)
+      expect(existsSync(machine.path(restored))).toBe(true)
+
+      // A person goes back; nothing of ours undoes it.
+      await machine.on('/bin/mv', '/usr/local/bin/rke2.drover-previous', '/usr/local/bin/rke2')
+      await world.cluster.until('the node is Ready again', async () => isReady(await world.cluster.node(machine.name), OLD.version))
+      await world.cluster.until('the Job is put away', async () => /^(?:Failed|Suspended)$/.test((await jobs('touched')).join()))
+      expect(machine.installed()).toBe(sha256(world.paths.release(OLD)))
+      expect(world.upgradePods(machine.name)).toHaveLength(1)
     },
     LIMIT_MS,
   )

@@ -60,7 +60,7 @@ function build(
 
 function buildRelease({ version, fault }: Release, file: string): void {
   const env: Record<string, string> = fault === 'foreign' ? { GOARCH: FOREIGN_ARCHITECTURE } : {}
-  build('rke2', file, { version, fault: fault === 'crash' || fault === 'hang' ? fault : '' }, env)
+  build('rke2', file, { version, fault: fault === 'foreign' || fault === 'truncated' ? '' : (fault ?? '') }, env)
 }
 
 function images(paths: Layout, packages: string): void {

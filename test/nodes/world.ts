@@ -31,6 +31,13 @@ export interface PodSight {
   readonly node: string
   readonly phase: string
   readonly deleted: boolean
+  /** Termination message of its container. */
+  readonly said: string
+}
+
+interface PodSights {
+  readonly name: string
+  readonly sights: readonly PodSight[]
 }
 
 export interface World {
@@ -43,7 +50,9 @@ export interface World {
   annotatePlan(group: string, ...annotations: readonly string[]): Promise<void>
   sights(node: string): readonly Sight[]
   /** Pods of apply Jobs on a node, the first one first; of each what was seen, in order. */
-  upgradePods(node: string): readonly { readonly name: string; readonly sights: readonly PodSight[] }[]
+  upgradePods(node: string): readonly PodSights[]
+  /** The same of `prepare` Jobs. */
+  preparePods(node: string): readonly PodSights[]
   record(node: string): Promise<NodeRecord>
   /** Waits until the Plan is Complete and the label was seen on each machine's node. */
   done(group: string, ...machines: readonly Machine[]): Promise<void>
@@ -109,6 +118,7 @@ export async function startWorld(env: Readonly<Record<string, string>> = {}): Pr
       node: spec?.nodeName ?? '',
       phase: status?.phase ?? '',
       deleted,
+      said: status?.containerStatuses?.[0]?.state?.terminated?.message ?? '',
     })
   }
 
@@ -132,6 +142,17 @@ export async function startWorld(env: Readonly<Record<string, string>> = {}): Pr
   function whole<T>(seen: T): T {
     if (gap !== undefined) throw gap
     return seen
+  }
+
+  function podsOf(node: string, role: 'apply' | 'prepare'): readonly PodSights[] {
+    const pods = new Map<string, PodSight[]>()
+    for (const sight of whole(podsSeen)) {
+      if (sight.node !== node || !sight.name.startsWith(`${role}-`)) continue
+      const known = pods.get(sight.name)
+      if (known === undefined) pods.set(sight.name, [sight])
+      else known.push(sight)
+    }
+    return [...pods].map(([name, sights]) => ({ name, sights }))
   }
 
   const world: World = {
@@ -181,16 +202,8 @@ export async function startWorld(env: Readonly<Record<string, string>> = {}): Pr
       await cluster.kubectl('--namespace', NAMESPACE, 'annotate', '--overwrite', 'plan', group, ...annotations)
     },
     sights: (node) => whole(seen.get(node) ?? []),
-    upgradePods(node) {
-      const pods = new Map<string, PodSight[]>()
-      for (const sight of whole(podsSeen)) {
-        if (sight.node !== node || !sight.name.startsWith('apply-')) continue
-        const known = pods.get(sight.name)
-        if (known === undefined) pods.set(sight.name, [sight])
-        else known.push(sight)
-      }
-      return [...pods].map(([name, sights]) => ({ name, sights }))
-    },
+    upgradePods: (node) => podsOf(node, 'apply'),
+    preparePods: (node) => podsOf(node, 'prepare'),
     async done(group, ...machines) {
       await cluster.until(`${group} is complete`, async () => (await cluster.condition(group, 'Complete')).startsWith('True'), 180)
       for (const { name } of machines) await cluster.until(`${name} was seen labelled`, async () => world.sights(name).at(-1)?.label !== '')

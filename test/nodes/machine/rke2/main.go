@@ -3,9 +3,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -16,7 +20,8 @@ import (
 	"time"
 )
 
-// Set by the linker. A fault is what is wrong with a release: `crash` ends at once, `hang` starts nothing, “ is a good one.
+// Set by the linker. A fault is what is wrong with a release: `crash` ends at once, `touch` ends as soon as it has rewritten the manifests of etcd
+// and the API server, `hang` starts nothing, empty is a good one.
 var (
 	version = "v0.0.0+rke2r0"
 	fault   = ""
@@ -44,6 +49,11 @@ func main() {
 	switch os.Args[1] {
 	case "--version", "-v":
 		fmt.Printf("rke2 version %s (0000000000000000000000000000000000000000)\ngo version %s\n", version, runtime.Version())
+	case "etcd-snapshot":
+		if err := snapshot(os.Args[2:]); err != nil {
+			say("level=fatal", fmt.Sprintf("msg=%q", "Error: "+err.Error()))
+			os.Exit(1)
+		}
 	case "server", "agent":
 		if err := run(os.Args[1]); err != nil {
 			say("level=fatal", err)
@@ -62,6 +72,14 @@ func run(role string) error {
 		return errors.New("this release crashes at start")
 	case "hang":
 		time.Sleep(1000 * time.Hour)
+	}
+	if role == "server" {
+		if err := manifests(); err != nil {
+			return err
+		}
+	}
+	if fault == "touch" {
+		return errors.New("this release crashes after it took over the datastore")
 	}
 	ended := make(chan error, 2)
 	containerd := program("containerd", "--config", config+"containerd.toml")
@@ -92,6 +110,46 @@ func run(role string) error {
 	}
 }
 
+// manifests leaves what a server leaves of its datastore: a folder, and the manifests of its static pods, which no kubelet here looks at.
+func manifests() error {
+	if err := os.MkdirAll(data+"server/db/etcd/member", 0o700); err != nil {
+		return err
+	}
+	folder := data + "agent/pod-manifests/"
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	images := map[string]string{"etcd": "hardened-etcd:v3.6.7-k3s1", "kube-apiserver": "hardened-kubernetes:" + strings.ReplaceAll(version, "+", "-")}
+	for name, image := range images {
+		manifest := fmt.Sprintf("kind: Pod\nmetadata:\n  name: %s\nspec:\n  containers:\n  - name: %s\n    image: index.docker.io/rancher/%s\n", name, name, image)
+		if err := os.WriteFile(folder+name+".yaml", []byte(manifest), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshot is `etcd-snapshot save --name NAME`: a file called after the name, the node and the time, and a line that says so.
+func snapshot(args []string) error {
+	if len(args) != 3 || args[0] != "save" || args[1] != "--name" {
+		return fmt.Errorf("only `save --name NAME` is known here, not %q", args)
+	}
+	node, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	folder := data + "server/db/snapshots"
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s-%s-%d", args[2], node, time.Now().Unix())
+	if err := os.WriteFile(folder+"/"+name, []byte("etcd\n"), 0o600); err != nil {
+		return err
+	}
+	say("level=info", fmt.Sprintf("msg=%q", "Snapshot "+name+" saved."))
+	return nil
+}
+
 // program is a child that dies with this process; what it writes is kept in a file of its name.
 func program(name string, args ...string) *exec.Cmd {
 	child := exec.Command(data+"bin/"+name, args...)
@@ -116,17 +174,47 @@ func start(child *exec.Cmd, ended chan<- error) error {
 	return nil
 }
 
-// answers waits until containerd does.
+// answers waits until containerd serves the kubelet's interface, as the real program does: its socket accepts connections before that, and a
+// kubelet that is refused ends. A gRPC call without the library: a POST over HTTP/2, an empty message (five bytes of frame), and the outcome in a
+// trailer.
 func answers() error {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		Protocols: protocols,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	defer client.CloseIdleConnections()
 	for end := time.Now().Add(patient); ; time.Sleep(50 * time.Millisecond) {
-		connection, err := net.Dial("unix", socket)
-		if err == nil {
-			return connection.Close()
-		}
-		if time.Now().After(end) {
+		err := serves(&client)
+		if err == nil || time.Now().After(end) {
 			return err
 		}
 	}
+}
+
+func serves(client *http.Client) error {
+	request, err := http.NewRequest(http.MethodPost, "http://containerd/runtime.v1.RuntimeService/Version", bytes.NewReader(make([]byte, 5)))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/grpc")
+	request.Header.Set("TE", "trailers")
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		return err
+	}
+	// Where there is no message, the trailer comes as a header.
+	if status := answer.Trailer.Get("Grpc-Status") + answer.Header.Get("Grpc-Status"); status != "0" {
+		return fmt.Errorf("containerd answers %q %s", status, answer.Header.Get("Grpc-Message"))
+	}
+	return nil
 }
 
 // importImages hands every new archive of the air-gap folder to containerd.
