@@ -115,6 +115,33 @@ const failure = object('What follows from failures.', {
   ),
 })
 
+const drainRule = object(
+  '',
+  {
+    podSelector: labelSelector('The pods that it is about. Empty: all.'),
+    behavior: choice(
+      'Evict (the default). Skip: the pod is left alone. WaitCompleted: it may come to its own end first.',
+      'Evict',
+      'Skip',
+      'WaitCompleted',
+    ),
+    order: integer('Pods of lower order go first; the next begin when they are gone. 0 by default.', 'int32', {
+      minimum: -1000,
+      maximum: 1000,
+    }),
+    timeout: duration('For WaitCompleted: from the cordon on; afterwards the pod is evicted. Missing or 0: as long as the drain may take.'),
+  },
+  {
+    required: ['podSelector'],
+    'x-kubernetes-validations': [
+      {
+        rule: "!has(self.timeout) || (has(self.behavior) && self.behavior == 'WaitCompleted')",
+        message: 'timeout is for behavior WaitCompleted only',
+      },
+    ],
+  },
+)
+
 const drain = object('How nodes are drained, for Plans with drain.', {
   forecast: choice(
     'What is looked at before the cordon. Enforce: a pod that could not be evicted now (a PodDisruptionBudget without room, several budgets on one pod, or a dry run of the eviction that is refused) keeps the node from being taken. Warn (the default): budgets are looked at, and what they forbid is told. Off: nothing is told.',
@@ -133,6 +160,7 @@ const drain = object('How nodes are drained, for Plans with drain.', {
   maxBlockedNodes: share(
     'With more nodes released or quarantined no other node is taken: a number, or a share of the nodes of the Plan. 1 by default.',
   ),
+  rules: list('What the drain does with pods of a kind. The first rule that selects a pod counts.', drainRule),
 })
 
 const spec = object('How carefully Plans are rolled out. What is missing has the default of the controller.', {

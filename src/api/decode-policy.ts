@@ -79,12 +79,28 @@ const failure = object({
   uncordonOnFailure: orDefault(z.enum(['IfUnchanged', 'Never', 'Always']), 'IfUnchanged' as const),
 })
 
+const drainRule = object({
+  podSelector: selector,
+  behavior: orDefault(z.enum(['Evict', 'Skip', 'WaitCompleted']), 'Evict' as const),
+  order: orDefault(z.int().min(-1000).max(1000), 0),
+  timeout: optional(duration),
+})
+  .refine(({ behavior, timeout }) => timeout === undefined || behavior === 'WaitCompleted', {
+    error: 'timeout is for behavior WaitCompleted only',
+  })
+  .transform(({ timeout, ...rest }) => ({ ...rest, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
+
 const drain = object({
   forecast: orDefault(z.enum(['Enforce', 'Warn', 'Off']), 'Warn' as const),
   timeout: optional(duration),
   onTimeout: orDefault(z.enum(['Fail', 'Release', 'Quarantine', 'Proceed']), 'Fail' as const),
   maxBlockedNodes: orDefault(intOrPercent, { kind: 'count', count: 1 } as const),
-}).transform(({ timeout, ...rest }) => ({ ...rest, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
+  rules: orDefault(z.array(drainRule), []),
+})
+  .refine(({ timeout, rules }) => !rules.some(({ timeoutMs }) => timeout !== undefined && timeout > 0 && (timeoutMs ?? 0) > timeout), {
+    error: 'no rule may wait longer than drain.timeout',
+  })
+  .transform(({ timeout, ...rest }) => ({ ...rest, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
 
 const wave = object({
   name: text.regex(/^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/, { error: 'must be letters, digits, dashes, dots and underscores' }),

@@ -40,6 +40,8 @@ const memory = z.looseObject({
     .optional(),
   /** What the webhooks of the policy have been told of one hash, or could not be told; `stall` is the reason of the last stall, while it stands. */
   told: z.looseObject({ hash: z.string(), keys: z.array(z.string()), stalls: z.number(), stall: z.string().optional() }).optional(),
+  /** The step on the way to a version that is more than one minor off; munged. */
+  step: z.looseObject({ version: z.string() }).optional(),
   /** What the channel said: the version in force, and one that waits for agreement. Times are milliseconds since the epoch. */
   channel: z
     .looseObject({

@@ -147,6 +147,20 @@ export interface DrainPolicy {
   readonly onTimeout: 'Fail' | 'Release' | 'Quarantine' | 'Proceed'
   /** With more nodes than these released or quarantined, no other node is taken. Default 1. */
   readonly maxBlockedNodes: IntOrPercent
+  /** The first that selects a pod counts. */
+  readonly rules: readonly DrainRule[]
+}
+
+/** What the drain does with pods of a kind. */
+export interface DrainRule {
+  /** `{}`: all. */
+  readonly podSelector: LabelSelector
+  /** Skip: left alone. WaitCompleted: it may come to its own end. Default Evict. */
+  readonly behavior: 'Evict' | 'Skip' | 'WaitCompleted'
+  /** Lower ones go first, and the next begin when they are gone; -1000 to 1000. Default 0, as of pods that no rule selects. */
+  readonly order: number
+  /** For WaitCompleted, from the cordon on: afterwards it is evicted. Missing or 0: the drain's own time. */
+  readonly timeoutMs?: number
 }
 
 /** A policy as the caches hold it; one that cannot be read still says whom it means, as far as that can be read. */

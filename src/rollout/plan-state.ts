@@ -1,17 +1,18 @@
 /** What a Plan means right now: valid or not, its version, its hash, its nodes. Read anew in every pass; nothing of it is stored. */
 import type { Secret } from 'kubernetes-types/core/v1.d.ts'
-import { ANNOTATION_DIGEST, planLabel } from '../api/names.ts'
+import { ANNOTATION_DIGEST, ANNOTATION_POLICY, planLabel } from '../api/names.ts'
 import type { RolloutMemory } from '../api/memory.ts'
 import type { Plan } from '../api/plan.ts'
 import type { PlanKey } from '../api/record.ts'
 import { imageBasename, parseImage } from '../kube/objects/image.ts'
-import { compileLabelSelector, matchesSelector } from '../kube/objects/selector.ts'
 import { considerSighting } from './channel.ts'
 import type { Conduct } from './conduct.ts'
 import { withoutPassword } from './go-url.ts'
 import { latestHash } from './latest-hash.ts'
 import type { Pass } from './pass.ts'
 import type { Rules } from './policy/rules.ts'
+import { selectedNodes } from './selected.ts'
+import { type Goal, standStill, type Stepping, takeStep, withoutStep } from './step.ts'
 import { validatePlan } from './validate.ts'
 import { isKubernetesVersion, munge } from './version.ts'
 import type { NodeView, PlanView, Ref } from './world.ts'
@@ -32,6 +33,8 @@ export interface PlanState {
   readonly versionProblem: string | undefined
   /** latestHash; empty while unresolved. Strict: also of a Plan that is invalid or unresolved, as in its status. */
   readonly hash: string
+  /** It goes to a farther version step by step, and `version` is a step; undefined = it does not. */
+  readonly stepping: Stepping | undefined
   /** What SUC makes of `version` and `channel`; undefined in native mode, and for an invalid Plan. */
   readonly sucs: SucResolution | undefined
   /** An answer that the status depends on has not come yet. */
@@ -85,10 +88,13 @@ export interface Resolution {
   readonly oldHash: string
   readonly sucs?: SucResolution | undefined
   readonly pending?: boolean
+  readonly stepping?: Stepping | undefined
 }
 
 export interface Unresolved {
   readonly plan: Plan
+  readonly rules: Rules
+  readonly selected: ReadonlyMap<string, NodeView>
   readonly invalid: string | undefined
   readonly memory: RolloutMemory
   /** The memory can be written. */
@@ -106,7 +112,8 @@ export function readPlan(view: AnyPlan, conduct: Conduct, pass: Pass): PlanState
   const secrets = readSecrets(plan, pass)
   const unreadable = conduct.mode === 'strict' ? secrets.failed : undefined
   const invalid = validatePlan(plan, (name) => (secrets.missing.has(name) ? false : true)) ?? unreadable
-  const resolved = conduct.resolve({ plan, invalid, memory, writable: memoryError === undefined }, pass)
+  const selected = selectedNodes(plan, pass.world.nodes)
+  const resolved = conduct.resolve({ plan, rules, selected, invalid, memory, writable: memoryError === undefined }, pass)
   let hash = resolved.oldHash
   if (resolved.hashed !== undefined && !secrets.waiting && secrets.missing.size === 0) {
     const computed = latestHash({
@@ -127,6 +134,7 @@ export function readPlan(view: AnyPlan, conduct: Conduct, pass: Pass): PlanState
     version: resolved.version,
     versionProblem: resolved.problem ?? secrets.problem,
     hash,
+    stepping: resolved.stepping,
     sucs: resolved.sucs,
     pending: resolved.pending === true || secrets.unread,
     memory,
@@ -136,7 +144,7 @@ export function readPlan(view: AnyPlan, conduct: Conduct, pass: Pass): PlanState
     disruptive: isDisruptive(plan),
     cordons: spec.cordon === true || spec.drain !== undefined,
     rules,
-    selected: selectedNodes(plan, pass.world.nodes),
+    selected,
   }
 }
 
@@ -153,21 +161,29 @@ function isKubernetesUpgrade(rules: Rules, version: string, image: string): bool
   return rules.version !== 'Off' && isKubernetesVersion(version) && (rules.version === 'Kubelet' || isKnownImage(image))
 }
 
-function selectedNodes(plan: Plan, nodes: readonly NodeView[]): ReadonlyMap<string, NodeView> {
-  const selected = new Map<string, NodeView>()
-  const compiled = compileLabelSelector(plan.spec.nodeSelector)
-  if (!compiled.ok || compiled.selector.nothing) return selected
-  const label = planLabel(plan.metadata.name)
-  for (const node of nodes) {
-    if (node.labels[label] !== 'disabled' && matchesSelector(compiled.selector, node.labels)) selected.set(node.name, node)
-  }
-  return selected
-}
-
 /** `version`, or what the channel says once it agrees with itself. */
 export function resolveVersion(unresolved: Unresolved, pass: Pass): Resolution {
-  const found = agreedVersion(unresolved, pass)
+  const found = nextGoal(agreedVersion(unresolved, pass), unresolved, pass)
   return { ...found, hashed: found.version === '' ? undefined : found.version, oldHash: '' }
+}
+
+/** The version itself, or a step on the way to it. */
+function nextGoal(goal: Goal, { plan, rules, selected, memory, writable }: Unresolved, pass: Pass): Goal {
+  const way = { plan, nodes: [...selected.values()], others: () => othersThatStep(plan, pass), memory, writable }
+  const steps = rules.stepThroughMinors && isKubernetesUpgrade(rules, goal.version, plan.spec.upgrade.image)
+  if (steps) return takeStep(goal, way, pass)
+  // What the policy asked for is not known any more: the step stands, and the Plan is held for that (PolicyUnreadable, PolicyGone).
+  const unknown = rules.problem !== undefined || (rules.policy === undefined && plan.metadata.annotations[ANNOTATION_POLICY] !== 'none')
+  return unknown ? standStill(goal, way) : withoutStep(goal, way)
+}
+
+/** Nodes of the namespace's other Plans that step, too. */
+function othersThatStep({ metadata }: Plan, pass: Pass): readonly NodeView[] {
+  return pass.world.plans.flatMap(({ plan, key }) => {
+    if (plan === undefined || plan.metadata.namespace !== metadata.namespace || plan.metadata.name === metadata.name) return []
+    if (!pass.rules(key).stepThroughMinors || !isKnownImage(plan.spec.upgrade.image)) return []
+    return [...selectedNodes(plan, pass.world.nodes).values()]
+  })
 }
 
 function agreedVersion({ plan, memory, writable }: Unresolved, pass: Pass): Pick<Resolution, 'version' | 'problem' | 'memory'> {

@@ -3,6 +3,7 @@ import type { NodeStatus, PlanCondition, PlanStatus } from '../api/plan.ts'
 import type { Hold } from '../api/reasons.ts'
 import { formatTime } from '../base/clock.ts'
 import type { PlanState } from './plan-state.ts'
+import type { Stepping } from './step.ts'
 import type { Moment, NodeReport, PlanReport } from './world.ts'
 
 /** Longest list of nodes in the status. */
@@ -168,6 +169,7 @@ function completeCondition({ state, applying, tally, failure, report }: StatusIn
   const not = (reason: string, message: string): Wanted => ({ type: 'Complete', status: 'False', reason, message })
   if (state.invalid !== undefined || state.hash === '') return not('NotReady', 'Plan is not valid and resolved')
   if (failure !== undefined) return not('JobFailed', failure)
+  if (state.stepping !== undefined) return not('Stepping', steppingText(state.stepping, state.version, applying, tally, report))
   if (applying.length > 0)
     return not('SyncJob', `${tally.done} of ${tally.selected} nodes done; at work on ${[...applying].sort().slice(0, 5).join(', ')}`)
   if (tally.selected === 0)
@@ -176,6 +178,16 @@ function completeCondition({ state, applying, tally, failure, report }: StatusIn
   const first = leadingHold(report)
   if (first?.reason === 'OutsideWindow') return not('Waiting', first.message)
   return first === undefined ? not('SyncJob', `${tally.done} of ${tally.selected} nodes done`) : not(first.reason, first.message)
+}
+
+/** However far the step is: the way is not at its end. */
+function steppingText(stepping: Stepping, version: string, applying: readonly string[], tally: Tally, report: PlanReport): string {
+  const step = `step ${version} on the way to ${stepping.target}`
+  if (applying.length > 0)
+    return `${step}: ${tally.done} of ${tally.selected} nodes done; at work on ${[...applying].sort().slice(0, 5).join(', ')}`
+  const first = leadingHold(report)
+  if (first?.reason === 'Stepping') return first.message
+  return `${step}: ${tally.done} of ${tally.selected} nodes done${first === undefined ? '' : `; ${first.reason}: ${first.message}`}`
 }
 
 /** The hold a reader wants first: the Plan's, else the first node's. */

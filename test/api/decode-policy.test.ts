@@ -23,7 +23,7 @@ test('an empty policy changes nothing', () => {
     after: [],
     windows: [],
     exclusions: [],
-    versionPath: { allow: [] },
+    versionPath: { allow: [], stepThroughMinors: false },
     verify: { version: 'Auto', reboot: 'Off' },
     waves: [],
     failure: {
@@ -51,7 +51,8 @@ test('every field is read', () => {
       after: ['server-plan'],
       windows: [{ start: '0 22 * * SAT', duration: '6h', timeZone: 'Europe/Berlin' }],
       exclusions: [{ from: '2026-12-18T00:00:00Z', to: '2027-01-04T00:00:00+01:00', reason: 'freeze' }],
-      versionPath: { allow: ['v1.33.4+rke2r1>v1.32.9+rke2r1'] },
+      lead: '45m',
+      versionPath: { allow: ['v1.33.4+rke2r1>v1.32.9+rke2r1'], stepThroughMinors: true },
       verify: { version: 'Kubelet', reboot: 'Required', minReadySeconds: 0, timeout: '30m' },
       soak: '1h30m',
       waves: [
@@ -73,7 +74,8 @@ test('every field is read', () => {
     after: ['server-plan'],
     windows: [{ start: '0 22 * * SAT', durationMs: 21_600_000, timeZone: 'Europe/Berlin' }],
     exclusions: [{ fromMs: Date.parse('2026-12-18T00:00:00Z'), toMs: Date.parse('2027-01-03T23:00:00Z'), reason: 'freeze' }],
-    versionPath: { allow: [{ from: 'v1.33.4-rke2r1', to: 'v1.32.9-rke2r1' }] },
+    leadMs: 2_700_000,
+    versionPath: { allow: [{ from: 'v1.33.4-rke2r1', to: 'v1.32.9-rke2r1' }], stepThroughMinors: true },
     verify: { version: 'Kubelet', reboot: 'Required', minReadyMs: 0, timeoutMs: 1_800_000 },
     soakMs: 5_400_000,
     waves: [
@@ -103,6 +105,7 @@ describe('what cannot be read is named by its field', () => {
     [{ budget: { maxUnavailable: -1 } }, 'spec.budget.maxUnavailable: -1 is neither'],
     [{ budget: { spread: [{}] } }, 'spec.budget.spread[0].topologyKey: must be text'],
     [{ budget: { alreadyUnavailable: 'skip' } }, 'spec.budget.alreadyUnavailable: Invalid option'],
+    [{ versionPath: { stepThroughMinors: 'yes' } }, 'spec.versionPath.stepThroughMinors: must be true or false'],
     [{ soak: '10' }, 'spec.soak: time: missing unit in duration "10"; write e.g. 90s'],
     [{ soak: '-5m' }, 'spec.soak: must not be negative'],
     [{ windows: [{ start: '0 22 * * SAT' }] }, 'spec.windows[0].duration: must be text'],

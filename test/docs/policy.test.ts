@@ -50,6 +50,7 @@ test('a default that is a value is the one that the reader has', () => {
   if (decoded?.ok !== true) throw new Error('an empty policy cannot be read')
   const { spec } = decoded.policy
   const known: Readonly<Record<string, string>> = {
+    'versionPath.stepThroughMinors': `\`${spec.versionPath.stepThroughMinors}\``,
     paused: `\`${spec.paused}\``,
     'verify.version': `\`${spec.verify.version}\``,
     'verify.reboot': `\`${spec.verify.reboot}\``,

@@ -6,6 +6,7 @@ import { applyJobName } from '../job.ts'
 import { notBlocked } from '../drain/blocked.ts'
 import { inWave } from '../policy/waves.ts'
 import { compareToTarget, minorsBetween, munge, parseVersion } from '../version.ts'
+import { bringsEtcd36, isReadyForEtcd36, READY_FOR_ETCD_36 } from '../etcd-version.ts'
 import type { NodeView } from '../world.ts'
 import { BUDGET_GATES } from './budget.ts'
 import { etcdQuorum } from './etcd.ts'
@@ -129,6 +130,23 @@ const direction: NodeGate = (state, node, { cluster }) => {
       })
 }
 
+/** etcd 3.6 only after every member has run 3.5.26. */
+const etcdPrepared: NodeGate = (state, node, { cluster }) => {
+  if (!state.kubernetes || !node.etcd || isAllowedStep(state, node)) return undefined
+  const to = parseVersion(state.version)
+  if (to === undefined || !bringsEtcd36(to)) return undefined
+  const behind = cluster.etcdMembers.find(({ kubeletVersion }) => {
+    const version = parseVersion(kubeletVersion)
+    return version !== undefined && !isReadyForEtcd36(version)
+  })
+  if (behind === undefined) return undefined
+  return hold(
+    'EtcdTooOld',
+    `${state.version} brings etcd 3.6, and etcd member ${behind.name} is at ${behind.kubeletVersion}, whose etcd is older than 3.5.26: first upgrade all members to ${READY_FOR_ETCD_36}`,
+    { blockedBy: `Node//${behind.name}` },
+  )
+}
+
 /** Clusters that others provision and upgrade. Plans that upgrade something else, such as Rancher's system-agent-upgrader, go on there. */
 const ours: NodeGate = ({ kubernetes, rules }, { name, caretaker }) => {
   if (!kubernetes || caretaker === undefined) return undefined
@@ -201,6 +219,7 @@ export const NODE_GATES: readonly NodeGate[] = [
   inWave,
   ours,
   direction,
+  etcdPrepared,
   ready,
   notCordonedByOthers,
   tolerated,

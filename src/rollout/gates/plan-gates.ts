@@ -4,6 +4,7 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
 import { opening } from '../policy/calendar.ts'
 import { nextTaking, willFit } from '../policy/lead.ts'
+import { notStoppedByGate } from '../policy/gates.ts'
 import { tooManyMembers } from '../policy/waves.ts'
 import { isInside, nextOpening, parseWindow } from '../window.ts'
 import type { JobView } from '../world.ts'
@@ -22,6 +23,12 @@ const valid: PlanGate = ({ invalid }) => (invalid === undefined ? undefined : ho
 
 const resolved: PlanGate = ({ version, hash, pending, versionProblem }) =>
   version !== '' && hash !== '' && !pending ? undefined : hold('VersionUnresolved', versionProblem ?? 'the version is not resolved yet')
+
+/** The step is done; the next one waits for its channel, or for the nodes of other Plans. */
+const stepTaken: PlanGate = ({ stepping, version }) =>
+  stepping?.waits === undefined
+    ? undefined
+    : hold('Stepping', `step ${version} on the way to ${stepping.target} is done: ${stepping.waits}`)
 
 export const namespaceHeld: PlanGate = (_state, { world }) =>
   world.namespaceHold === undefined
@@ -219,7 +226,9 @@ export const PLAN_GATES: readonly PlanGate[] = [
   inWindow,
   inCalendar,
   willFit,
+  stepTaken,
   planBefore,
+  notStoppedByGate,
   nobodyElse,
 ]
 

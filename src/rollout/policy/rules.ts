@@ -49,7 +49,7 @@ const FAIL_STOP: FailureSpec = {
 }
 
 /** The Plan's own word on drains. */
-const AS_THE_PLAN_SAYS: DrainPolicy = { forecast: 'Warn', onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 } }
+const AS_THE_PLAN_SAYS: DrainPolicy = { forecast: 'Warn', onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 }, rules: [] }
 
 /** What holds without a policy. */
 export function defaultRules(settings: Settings): Rules {
@@ -127,6 +127,7 @@ export function faultsOf(policy: RolloutPolicy): readonly string[] {
     ...selectorFault('spec.planSelector', spec.planSelector),
     ...spec.waves.flatMap(({ nodeSelector }, index) => selectorFault(`spec.waves[${index}].nodeSelector`, nodeSelector)),
     ...gateFaults(policy),
+    ...spec.drain.rules.flatMap(({ podSelector }, index) => selectorFault(`spec.drain.rules[${index}].podSelector`, podSelector)),
     ...(isZero(spec.failure.maxFailures) ? ['spec.failure.maxFailures: must be at least 1'] : []),
   ]
 }
