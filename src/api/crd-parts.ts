@@ -4,7 +4,7 @@ import type { Json } from '../base/json.ts'
 
 /** Of the keywords only those that we use. A type, not an interface, so that it may stand where JSON is asked for. */
 export type Schema = {
-  readonly type?: 'string' | 'boolean' | 'integer' | 'object' | 'array'
+  readonly type?: 'string' | 'boolean' | 'integer' | 'number' | 'object' | 'array'
   readonly description?: string
   readonly format?: 'int32' | 'int64'
   readonly default?: Json
@@ -12,7 +12,10 @@ export type Schema = {
   readonly minimum?: number
   readonly maximum?: number
   readonly pattern?: string
+  readonly minLength?: number
+  readonly maxLength?: number
   readonly minItems?: number
+  readonly maxItems?: number
   readonly properties?: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly additionalProperties?: Schema

@@ -25,6 +25,8 @@ export const LABEL_OBJECTSET = `${OBJECTSET}/hash`
 
 /** On Nodes: the node record (api/record.ts). */
 export const ANNOTATION_RECORD = 'drover.io/node-upgrade'
+/** On Nodes: what the policy's hooks are asked to acknowledge, by writing the same value into annotations of their own. */
+export const ANNOTATION_HOOK = 'drover.io/hook-request'
 /** On Nodes with live work, so that a consistent list of nodes in flight is cheap. */
 export const LABEL_IN_FLIGHT = 'drover.io/in-flight'
 /** On Plans: the rollout memory (api/memory.ts), the only annotation of ours there. */

@@ -25,6 +25,8 @@ const work = z.looseObject({
   startedAt: time.optional(),
   jobUID: z.string().optional(),
   preparedAt: time.optional(),
+  /** Name of the etcd snapshot that `prepare` took. */
+  snapshot: z.string().optional(),
   provenAt: time.optional(),
   adopted: z.boolean().optional(),
   deletions: z.number().int().optional(),
@@ -47,6 +49,8 @@ const outcome = z.looseObject({
   reason: z.string(),
   message: z.string(),
   log: z.string().optional(),
+  /** Name of the etcd snapshot that was taken before. */
+  snapshot: z.string().optional(),
   at: z.string(),
   target: z.string(),
   kubernetes: z.boolean(),

@@ -55,7 +55,8 @@ export interface OutsideResponse {
 
 /** HTTP(S) outside the cluster. Rejects with a `TransportError` when no answer came within `timeoutMs`. */
 export interface Outside {
-  get(url: string, headers: Readonly<Record<string, string>>, timeoutMs: number, signal: AbortSignal): Promise<OutsideResponse>
+  /** `ca`: certificates in PEM that are believed for this request, beside the others. */
+  get(url: string, headers: Readonly<Record<string, string>>, timeoutMs: number, signal: AbortSignal, ca?: string): Promise<OutsideResponse>
   /** Sent once: who sends again must know that the first may have arrived. */
   post(url: string, body: Json, timeoutMs: number, signal: AbortSignal): Promise<OutsideResponse>
 }

@@ -3,6 +3,7 @@
  * return are never cut short: without `all` their nodes are left as they are and reported.
  */
 import {
+  ANNOTATION_HOOK,
   ANNOTATION_MEMORY,
   ANNOTATION_RECORD,
   FIELD_MANAGER,
@@ -143,6 +144,7 @@ async function releaseNode(
           [ANNOTATION_RECORD]: all
             ? null
             : formatRecord({ v: 1, nodeUID: node.uid, ...(record.past === undefined ? {} : { past: record.past }) }),
+          ...(node.hook === undefined ? {} : { [ANNOTATION_HOOK]: null }),
         },
         labels: { [LABEL_IN_FLIGHT]: null },
       },

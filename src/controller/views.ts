@@ -11,6 +11,7 @@ import type { JsonObject } from '../base/json.ts'
 import { imageBasename } from '../kube/objects/image.ts'
 import { caretakerOf, hostnameOf, isWindows, nodeReady, nodeRoles } from '../kube/objects/node.ts'
 import { OWN_IMAGES } from '../rollout/plan-state.ts'
+import { hookView } from '../rollout/policy/hooks.ts'
 import type { JobView, NodeView, PlanView, PodView } from '../rollout/world.ts'
 
 const milliseconds = (time: string | undefined): number | undefined => (time === undefined ? undefined : Date.parse(time))
@@ -42,6 +43,7 @@ export function nodeView(raw: JsonObject): NodeView | undefined {
     deleting: metadata.deletionTimestamp !== undefined,
     hold: metadata.annotations?.[ANNOTATION_HOLD],
     record: parseRecord(metadata.annotations?.[ANNOTATION_RECORD], metadata.uid),
+    hook: hookView(metadata.annotations),
   }
 }
 
@@ -66,7 +68,7 @@ export function sameNode(a: NodeView, b: NodeView): boolean {
     a.deleting === b.deleting &&
     a.hold === b.hold &&
     a.caretaker === b.caretaker &&
-    JSON.stringify([a.labels, a.taints, a.record]) === JSON.stringify([b.labels, b.taints, b.record])
+    JSON.stringify([a.labels, a.taints, a.record, a.hook]) === JSON.stringify([b.labels, b.taints, b.record, b.hook])
   )
 }
 

@@ -8,6 +8,9 @@ import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import type { Pass } from './pass.ts'
 import { finalRefusal, refusalText } from './payload-word.ts'
+import { nodeEndAnswer } from './policy/gates.ts'
+import { hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
+import type { Rules } from './policy/rules.ts'
 import type { PlanState } from './plan-state.ts'
 import { beginSoak, fail, finish, jobRef, patchNode, recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
@@ -74,8 +77,10 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
   const { now } = pass.world
   const unfinished = job !== undefined && !job.complete && job.failed === undefined
   const running = pods.filter((pod) => pod.phase === 'Pending' || pod.phase === 'Running')
+  const ending = pass.world.since.has(endingKey(started))
+  if (ending) pass.fact(endingKey(started))
   if (node.ready !== 'True') {
-    if (givenUp(started, pass, `${key} unproven`)) return
+    if (ending ? lostAgain(started, pass) : givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', `node is at ${node.kubeletVersion} but not Ready (${node.ready})`))
   }
   if (!changedVersion(work) && !beatSince(node, pass, watchedSince)) {
@@ -115,12 +120,65 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
     if (givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', 'waiting for the last pod of the apply Job to end'))
   }
+  if (!mayEnd(started, pass)) {
+    pass.fact(endingKey(started))
+    return
+  }
   if (work.delaySeconds !== undefined && work.delaySeconds > 0) {
     beginSoak(pass, node, work)
     return report(started, pass, 'Soaking')
   }
   finish(pass, node, work)
   report(started, pass, 'Done')
+}
+
+/** What the policy asks for between the proof and the end: its gates at NodeEnd, then its hooks. */
+function mayEnd(started: Started, pass: Pass): boolean {
+  const { node, work } = started
+  const rules = pass.rules(work.plan)
+  // What it asked for at the claim cannot be read any more: nobody knows whether that is met.
+  if (work.gated === true && rules.problem !== undefined) {
+    report(started, pass, 'Verifying', rules.problem)
+    return false
+  }
+  const { holds, failed } = nodeEndAnswer(work.plan, node, work.jobUID, pass)
+  const [first] = failed
+  if (first !== undefined) {
+    fail(pass, node, work, { reason: 'GateFailed', message: first.message }, failing(started, pass, false))
+    report(started, pass, 'Failed')
+    return false
+  }
+  for (const { retryAt } of holds) if (retryAt !== undefined) pass.lookAt(pass.now.mono + retryAt - pass.now.wall)
+  if (holds.length > 0) report(started, pass, 'Verifying', ...holds)
+  return holds.length === 0 && afterHooks(started, rules, pass)
+}
+
+const endingKey = ({ node, work }: Started): string => `ending ${node.uid} ${work.jobUID}`
+
+/** Proven, and not Ready any more while gates or hooks are waited for: the Job's time is long over, so the node has its own to come back. */
+function lostAgain(started: Started, pass: Pass): boolean {
+  const { node, work } = started
+  const { timeoutMs } = pass.rules(work.plan)
+  const limit = pass.fact(`${endingKey(started)} lost`).mono + timeoutMs
+  if (pass.now.mono < limit) {
+    pass.lookAt(limit)
+    return false
+  }
+  const message = `node ${node.name} was proven, and then not Ready (${node.ready}) for ${timeoutMs / 1000} s`
+  fail(pass, node, work, { reason: node.ready === 'Unknown' ? 'NodeLost' : 'NodeNotReady', message }, failing(started, pass, false))
+  report(started, pass, 'Failed')
+  return true
+}
+
+function afterHooks(started: Started, { hooks }: Rules, pass: Pass): boolean {
+  const { node, work } = started
+  if (hooks.after.length === 0) return true
+  const token = hookToken('after', { hash: work.hash, attempt: work.attempt, since: work.claimedAt })
+  const holds = hookHolds(hooks.after, node, token, pass)
+  if (holds.length === 0) return true
+  requestHooks(node, recordOf(node), token, pass)
+  report(started, pass, 'Verifying', ...holds)
+  return false
 }
 
 /** A pod that runs beyond the Job's deadline on a node that is at the target is stopped with its Job. */

@@ -14,7 +14,7 @@ import { checkPlan, paused } from './gates/plan-gates.ts'
 import { attemptMark } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
-import { finalRefusal, refusalText } from './payload-word.ts'
+import { finalRefusal, refusalText, snapshotOf } from './payload-word.ts'
 import { hasNodeEnd } from './policy/gates.ts'
 import { type Attempt, hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import { prepareJob, prepareJobName } from './prepare-job.ts'
@@ -152,8 +152,8 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
   if (!state.conduct.clearsNodes) return startJob(taken, pass, work, name, mark, job)
   if (work.hookedAt === undefined && job === undefined && !acknowledged(taken, pass, work)) return
   const preparing = spec.prepare !== undefined && work.preparedAt === undefined && job === undefined
-  if (preparing && !prepared(taken, pass, work, mark)) return
-  const ready: Work = preparing ? { ...work, preparedAt: formatTime(pass.now.wall) } : work
+  const ready = preparing ? prepared(taken, pass, work, mark) : work
+  if (ready === undefined) return
   if (state.cordons && !node.unschedulable) {
     if (mayCordon(taken, pass)) return cordon(taken, pass, ready)
     if (preparing) pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
@@ -198,9 +198,10 @@ function acknowledged(taken: Taken, pass: Pass, work: Work): boolean {
   return false
 }
 
-/** The Plan's `prepare` container, as a Job of its own before the cordon. True = it has succeeded. */
-function prepared(taken: Taken, pass: Pass, work: Work, mark: string): boolean {
+/** The Plan's `prepare` container, as a Job of its own before the cordon. Undefined until it has succeeded, then the work that says so. */
+function prepared(taken: Taken, pass: Pass, work: Work, mark: string): Work | undefined {
   const { state, node } = taken
+  const done: Work = { ...work, preparedAt: formatTime(pass.now.wall) }
   const name = prepareJobName(state.plan.metadata.name, node.name, work.hash)
   const job = pass.jobNamed(state.ref.namespace, name)
   if (job === undefined) {
@@ -212,17 +213,20 @@ function prepared(taken: Taken, pass: Pass, work: Work, mark: string): boolean {
       settings: pass.world.settings,
       attempt: { planUID: work.planUID, attempt: work.attempt, retry: work.retry },
     })
-    if (made === undefined) return true
+    if (made === undefined) return done
     pass.step(node.name, [{ do: 'createJob', job: made }])
     say(taken, pass, 'Preflight', hold('Preparing', 'the prepare Job is being made'))
-    return false
+    return undefined
   }
   if (job.attempt !== mark || job.deleting) {
     if (!job.deleting) pass.step(node.name, [{ do: 'deleteJob', job: jobRef(job) }])
     say(taken, pass, 'Preflight', hold('WaitingForPods', `the prepare Job ${name} of an earlier attempt is being removed`))
-    return false
+    return undefined
   }
-  if (job.complete) return true
+  if (job.complete) {
+    const snapshot = snapshotOf(pass.podsOf(job.uid))
+    return snapshot === undefined ? done : { ...done, snapshot }
+  }
   const refusal = finalRefusal(pass.podsOf(job.uid))
   if (job.failed !== undefined || refusal !== undefined) {
     const why = refusal === undefined ? `${job.failed?.reason}: ${job.failed?.message}` : refusalText(refusal)
@@ -235,7 +239,7 @@ function prepared(taken: Taken, pass: Pass, work: Work, mark: string): boolean {
       { intact: true, plan: state.ref, clock: formatTime(pass.now.wall), job },
     )
     say(taken, pass, 'Failed')
-    return false
+    return undefined
   }
   const waiting = pass.podsOf(job.uid).find((pod) => pod.waiting !== undefined)?.waiting
   say(
@@ -244,7 +248,7 @@ function prepared(taken: Taken, pass: Pass, work: Work, mark: string): boolean {
     'Preflight',
     hold('Preparing', `the prepare Job ${name} runs${waiting === undefined ? '' : `: ${waiting.reason} ${waiting.message}`}`),
   )
-  return false
+  return undefined
 }
 
 function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: string, job: JobView | undefined): void {
@@ -333,7 +337,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
       on: { kind: 'Node', namespace: '', name: node.name, uid: node.uid },
       type: 'Normal',
       reason: 'UpgradeStarted',
-      message: `Plan ${state.key}: Job ${name} starts, ${node.kubeletVersion} to ${work.target}, deadline ${jobDeadlineSeconds(state.plan, pass.world.settings.job) ?? 'none'} s`,
+      message: `Plan ${state.key}: Job ${name} starts, ${node.kubeletVersion} to ${work.target}, deadline ${jobDeadlineSeconds(state.plan, pass.world.settings.job) ?? 'none'} s${work.snapshot === undefined ? '' : `, etcd snapshot ${work.snapshot}`}`,
     },
   ])
   say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))

@@ -17,13 +17,14 @@ import { createLedger } from './ledger.ts'
 import { createPass, type Pass } from './pass.ts'
 import { rememberDuration } from './policy/lead.ts'
 import { tellNews, type ToldNews } from './policy/news.ts'
+import { failedGate, planStartHolds } from './policy/gates.ts'
 import { rememberWaves } from './policy/waves.ts'
 import { tellPolicies } from './policy/status.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
 import { differs, significantlyDiffers, unreadableStatus } from './status.ts'
 import { ADDED_STATUS, type PlanEvent, type Telling } from './tell.ts'
-import { recordOf } from './verdict.ts'
+import { patchNode, recordOf } from './verdict.ts'
 import type { PlanStatus } from '../api/plan.ts'
 import type { Action, Decision, NodeView, PlanReport, World } from './world.ts'
 
@@ -84,7 +85,7 @@ export function createContext(world: World, pass: Pass): { context: Context; bro
       broken.set(view.key, messageOf(error))
     }
   }
-  return { context: { world, conduct, ledger: createLedger(world), states, cluster: surveyCluster(world.nodes) }, broken }
+  return { context: { world, conduct, ledger: createLedger(world), states, cluster: surveyCluster(world.nodes), pass }, broken }
 }
 
 /**
@@ -145,7 +146,8 @@ function countsAs(node: NodeView, { key: plan, rules }: PlanState, { ledger, clu
 
 /** One Plan's turn. Returns the names of the pull pods it wants. */
 function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<string> {
-  const planHolds = checkPlan(state.conduct.planGates, state, context)
+  const firstHolds = checkPlan(state.conduct.planGates, state, context)
+  const planHolds = firstHolds.length > 0 ? firstHolds : planStartHolds(state, pass)
   for (const found of planHolds) {
     pass.planHold(state.key, found)
     if (found.retryAt !== undefined) pass.lookAt(pass.now.mono + found.retryAt - pass.now.wall)
@@ -171,9 +173,10 @@ function remember(state: PlanState, slots: Slots, told: ToldNews | undefined, co
     const record = recordOf(node)
     return record.work?.plan !== state.key && record.past?.[state.key] === undefined
   })
-  const waves = rememberWaves(state, pass.now)
+  const waves = rememberWaves(state, context)
   const durations = rememberDuration(state, pass)
-  const same = waves === undefined && durations === undefined && still.length === adopt.length
+  const gate = failedGate(state, pass)
+  const same = waves === undefined && durations === undefined && gate === undefined && still.length === adopt.length
   const vital = state.newMemory !== undefined || state.memory.adopt === undefined || !same
   if (!vital && told === undefined) return false
   const next = state.memory.adopt === undefined ? [...adopt] : still
@@ -188,6 +191,7 @@ function remember(state: PlanState, slots: Slots, told: ToldNews | undefined, co
         adopt: next,
         ...(waves === undefined ? {} : { waves }),
         ...(durations === undefined ? {} : { durations }),
+        ...(gate === undefined ? {} : { gate }),
         ...(told === undefined ? {} : { told }),
       },
     },
@@ -316,6 +320,8 @@ const DRAIN: ReadonlySet<string> = new Set(['DrainBlocked', 'Draining'])
 
 /** A node outside any Plan's turn: work whose Plan is gone, and what is left behind. */
 function tend(node: World['nodes'][number], context: Context, pass: Pass): void {
+  // A request to hooks whose record somebody has taken away.
+  if (node.record === undefined && node.hook !== undefined) pass.step(node.name, [patchNode(node, recordOf(node))])
   if (node.record?.ok !== true) return
   const { work } = node.record.record
   try {

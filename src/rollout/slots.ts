@@ -12,6 +12,8 @@ import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
 import { applyJob } from './job.ts'
+import { nodeEndAnswer } from './policy/gates.ts'
+import { hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import type { Pass } from './pass.ts'
 import { isKnownImage, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
@@ -226,9 +228,13 @@ export function driveOrphan(node: NodeView, work: Work, pass: Pass): void {
 
 function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass): Verdict {
   const atTarget = past.kubernetes && compareToTarget(node.kubeletVersion, past.target) === 0
+  let gated: readonly Hold[] = []
   if (state.conduct.nodeIsWitness && atTarget && node.ready === 'True' && pass.podsOn(state.key, node.name).length === 0) {
-    recover(state, node, pass)
-    return 'keep'
+    gated = endHolds(state, node, past, pass)
+    if (gated.length === 0) {
+      recover(state, node, pass)
+      return 'keep'
+    }
   }
   if (isArmed(state, past)) return 'again'
   const next = nextAttempt(state, past)
@@ -236,7 +242,7 @@ function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass
     if (pass.now.wall >= next) return 'retry'
     pass.lookAt(pass.now.mono + next - pass.now.wall)
     const message = `attempt ${past.attempts} failed at ${past.at}: ${past.reason}: ${past.message}; the next begins at ${formatTime(next)}`
-    pass.node(state.key, node.name, 'Failed', hold('BackingOff', message, { retryAt: next }))
+    pass.node(state.key, node.name, 'Failed', hold('BackingOff', message, { retryAt: next }), ...gated)
     return 'failed'
   }
   pass.node(
@@ -247,8 +253,21 @@ function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass
       'PreviousFailure',
       `attempt ${past.attempts} failed at ${past.at}: ${past.reason}: ${past.message}; put the node right, then set drover.io/retry on the Plan to a new value`,
     ),
+    ...gated,
   )
   return 'failed'
+}
+
+/** A node that failed is at the target after all: what the policy asks for before a node is done still counts. */
+function endHolds(state: PlanState, node: NodeView, past: Outcome, pass: Pass): readonly Hold[] {
+  const { holds, failed } = nodeEndAnswer(state.key, node, `${past.hash}/${past.attempts}`, pass)
+  const gates = [...failed.map(({ message }) => hold('GateFailed', message)), ...holds]
+  const { after } = state.rules.hooks
+  if (gates.length > 0 || after.length === 0) return gates
+  const token = hookToken('after', { hash: past.hash, attempt: past.attempts, since: past.at })
+  const missing = hookHolds(after, node, token, pass)
+  if (missing.length > 0) requestHooks(node, recordOf(node), token, pass)
+  return missing
 }
 
 /** Failed, and now proven at the target all the same: verified, and nothing is run (design §4.8). */

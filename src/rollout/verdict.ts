@@ -45,6 +45,8 @@ export function patchNode(
     resourceVersion: node.resourceVersion,
     record: more.uncordon === true || cordon === undefined ? rest : record,
     ...(lift ? { unschedulable: false } : {}),
+    // Who is asked is asked for this work.
+    ...(node.hook !== undefined && record.work === undefined ? { hook: null } : {}),
     ...(more.labels === undefined ? {} : { labels: more.labels }),
   }
 }
@@ -115,6 +117,7 @@ export function fail(
     reason: failure.reason,
     message: failure.message.slice(0, 512),
     ...(failure.log === undefined ? {} : { log: failure.log.slice(-1024) }),
+    ...(work.snapshot === undefined ? {} : { snapshot: work.snapshot }),
     at: more.clock,
     target: work.target,
     kubernetes: work.kubernetes,

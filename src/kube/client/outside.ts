@@ -7,11 +7,13 @@ import type { Log } from '../../base/log.ts'
 import type { Outside, OutsideResponse } from '../../base/process.ts'
 import { type Exchange, open, readBody, startDeadline, transportError } from './http-exchange.ts'
 import { basicAuthorization, createTunnelAgent, type Env, proxyFor } from './proxy.ts'
-import { loadTrust, stampOf, type Trust } from './trust.ts'
+import { certificatesIn, loadTrust, stampOf, type Trust } from './trust.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
 /** How often the files of trusted certificates are looked at. */
 const TRUST_CHECK_MS = 60_000
+/** Further authorities remembered at once. */
+const MAX_EXTRA = 16
 
 export interface OutsideOptions {
   readonly clock: Clock
@@ -27,34 +29,49 @@ interface Trusted {
   readonly tls: https.AgentOptions
   readonly stamp: string
   checkedAt: number
+  /** With further authorities, by their text. */
+  readonly with: Map<string, https.AgentOptions>
 }
 
 /** HTTP(S) outside the cluster, through the proxies and with the certificate authorities that the environment names. */
 export function createOutside({ clock, log, env, userAgent = 'drover' }: OutsideOptions): Outside {
   let trusted: Trusted | undefined
 
-  async function tlsOptions(): Promise<https.AgentOptions> {
+  async function trustNow(): Promise<Trusted> {
     if (trusted !== undefined) {
-      if (clock.mono() - trusted.checkedAt < TRUST_CHECK_MS) return trusted.tls
+      if (clock.mono() - trusted.checkedAt < TRUST_CHECK_MS) return trusted
       trusted.checkedAt = clock.mono()
-      if ((await stampOf(trusted.trust.files)) === trusted.stamp) return trusted.tls
+      if ((await stampOf(trusted.trust.files)) === trusted.stamp) return trusted
     }
     const trust = await loadTrust(env)
     if (trust.problems.length > 0) log.warn('Some certificate authorities could not be read', { problems: trust.problems })
     // Made once: to read all roots for each connection would take longer than the request.
     const tls = { secureContext: createSecureContext({ ca: [...trust.certificates] }) }
-    trusted = { trust, tls, stamp: await stampOf(trust.files), checkedAt: clock.mono() }
+    return (trusted = { trust, tls, stamp: await stampOf(trust.files), checkedAt: clock.mono(), with: new Map() })
+  }
+
+  async function tlsOptions(ca: string | undefined): Promise<https.AgentOptions> {
+    const now = await trustNow()
+    if (ca === undefined) return now.tls
+    let tls = now.with.get(ca)
+    if (tls !== undefined) return tls
+    const found = certificatesIn(ca)
+    if (found === undefined)
+      throw new TransportError('ConnectionFailed', 'the further certificate authorities given are no certificates in PEM')
+    tls = { secureContext: createSecureContext({ ca: [...now.trust.certificates, ...found] }) }
+    if (now.with.size >= MAX_EXTRA) now.with.clear()
+    now.with.set(ca, tls)
     return tls
   }
 
-  async function exchangeFor(url: URL, { method, headers, ...content }: Message): Promise<Exchange> {
+  async function exchangeFor(url: URL, { method, headers, ca, ...content }: Message): Promise<Exchange> {
     const proxy = proxyFor(url, env)
     if (proxy !== undefined && !['http:', 'https:'].includes(proxy.protocol)) {
       throw new TransportError('ConnectionFailed', `Proxies of kind ${proxy.protocol} are not supported`)
     }
     const plain = { ...content, url, method, headers: { 'user-agent': userAgent, ...headers } }
     if (url.protocol === 'https:') {
-      const tls = await tlsOptions()
+      const tls = await tlsOptions(ca)
       return { ...plain, agent: proxy === undefined ? new https.Agent(tls) : createTunnelAgent(proxy, tls) }
     }
     if (proxy === undefined) return { ...plain, agent: new http.Agent() }
@@ -70,7 +87,7 @@ export function createOutside({ clock, log, env, userAgent = 'drover' }: Outside
         host: url.host,
         ...basicAuthorization('proxy-authorization', proxy),
       },
-      agent: proxy.protocol === 'https:' ? new https.Agent(await tlsOptions()) : new http.Agent(),
+      agent: proxy.protocol === 'https:' ? new https.Agent(await tlsOptions(undefined)) : new http.Agent(),
     }
   }
 
@@ -89,7 +106,8 @@ export function createOutside({ clock, log, env, userAgent = 'drover' }: Outside
   }
 
   return {
-    get: (address, headers, timeoutMs, signal) => exchange(address, { method: 'GET', headers }, timeoutMs, signal),
+    get: (address, headers, timeoutMs, signal, ca) =>
+      exchange(address, { method: 'GET', headers, ...(ca === undefined ? {} : { ca }) }, timeoutMs, signal),
     post(address, json, timeoutMs, signal) {
       const body = JSON.stringify(json)
       const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
@@ -98,7 +116,7 @@ export function createOutside({ clock, log, env, userAgent = 'drover' }: Outside
   }
 }
 
-type Message = Pick<Exchange, 'method' | 'headers' | 'body'>
+type Message = Pick<Exchange, 'method' | 'headers' | 'body'> & { readonly ca?: string }
 
 function withoutUser(url: URL): URL {
   const copy = new URL(url)

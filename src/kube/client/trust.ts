@@ -68,6 +68,12 @@ async function entries(directory: string, problems: string[]): Promise<string[]>
   }
 }
 
+/** The certificates of a text; undefined when it holds none, or one that cannot be read. */
+export function certificatesIn(text: string): readonly string[] | undefined {
+  const blocks = text.match(CERTIFICATE) ?? []
+  return blocks.length > 0 && blocks.every(readable) ? blocks : undefined
+}
+
 function readable(pem: string): boolean {
   try {
     return new X509Certificate(pem).fingerprint256 !== ''

@@ -37,6 +37,15 @@ export function canonicalQuantity(value: string | number | bigint): QuantityResu
   return { ok: true, text: formatDecimal(nanos, format === 'exponent' ? (power) => (power === 0 ? '' : `e${power}`) : decimalSuffix) }
 }
 
+/** How much it is, as near as a double comes; undefined = it is no quantity. */
+export function amountOf(text: string): number | undefined {
+  const parts = text.length > 1000 ? undefined : parse(text.trim())
+  if (parts === undefined) return undefined
+  const { negative, whole, fraction, format, exponent } = parts
+  const amount = Number(`${whole}.${fraction === '' ? '0' : fraction}`) * (format === 'binary' ? 2 : 10) ** exponent
+  return negative ? -amount : amount
+}
+
 function parse(text: string): Parts | undefined {
   const match = SYNTAX.exec(text)
   if (match === null) return undefined

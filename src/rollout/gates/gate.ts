@@ -2,6 +2,7 @@
 import type { Hold } from '../../api/reasons.ts'
 import type { Conduct } from '../conduct.ts'
 import type { Ledger } from '../ledger.ts'
+import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import type { NodeView, World } from '../world.ts'
 
@@ -12,6 +13,8 @@ export interface Context {
   /** States of all Plans of our namespace that can be read. */
   readonly states: ReadonlyMap<string, PlanState>
   readonly cluster: Cluster
+  /** What a gate needs is asked for here. */
+  readonly pass: Pass
 }
 
 /** Facts about all nodes, gathered once a pass. */

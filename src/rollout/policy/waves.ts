@@ -13,7 +13,8 @@ import { isQuarantined } from '../drain/blocked.ts'
 import type { Context, NodeGate } from '../gates/gate.ts'
 import { candidateOrder } from '../order.ts'
 import type { PlanState } from '../plan-state.ts'
-import type { Moment, NodeView } from '../world.ts'
+import type { NodeView } from '../world.ts'
+import { hasWaveEnd, waveEndHolds } from './gates.ts'
 
 type Waves = NonNullable<RolloutMemory['waves']>
 type Wave = Waves['of'][number]
@@ -22,13 +23,15 @@ type Wave = Waves['of'][number]
 const MAX_MEMBERS = 2000
 
 /** What the memory should say of the waves; undefined = what it says. */
-export function rememberWaves(state: PlanState, now: Moment): Waves | undefined {
+export function rememberWaves(state: PlanState, context: Context): Waves | undefined {
+  const { now } = context.world
   if (state.rules.waves.length === 0 || state.hash === '') return undefined
   const known = wavesOf(state)
   if (known === undefined) return { hash: state.hash, of: layOut(state) }
+  const gated = opens.get(context)?.get(state.key)?.gated ?? NONE
   const of = known.of.map((wave) => {
-    if (wave.doneAt !== undefined || openMembers(state, wave).length > 0) return wave
-    return { ...wave, doneAt: formatTime(now.wall) }
+    if (wave.doneAt !== undefined) return gated.has(wave.name) ? { ...wave, gatedAt: formatTime(now.wall) } : wave
+    return openMembers(state, wave).length > 0 ? wave : { ...wave, doneAt: formatTime(now.wall) }
   })
   return of.some((wave, index) => wave !== known.of[index]) ? { ...known, of } : undefined
 }
@@ -109,11 +112,12 @@ function firstOpen(state: PlanState, waves: Waves, context: Context): Open {
   if (byPlan === undefined) opens.set(context, (byPlan = new Map()))
   let open = byPlan.get(state.key)
   if (open === undefined) {
-    open = { index: waves.of.length, found: undefined }
+    const gated = new Set<string>()
+    open = { index: waves.of.length, found: undefined, gated }
     for (const [index, wave] of waves.of.entries()) {
-      const found = endOf(state, wave, context.world.now)
+      const found = endOf(state, wave, gated, context)
       if (found === undefined) continue
-      open = { index, found }
+      open = { index, found, gated }
       break
     }
     byPlan.set(state.key, open)
@@ -124,7 +128,11 @@ function firstOpen(state: PlanState, waves: Waves, context: Context): Open {
 interface Open {
   readonly index: number
   readonly found: Hold | undefined
+  /** Waves whose gates were met in this pass. */
+  readonly gated: ReadonlySet<string>
 }
+
+const NONE: ReadonlySet<string> = new Set()
 
 const opens = new WeakMap<Context, Map<string, Open>>()
 const memberSets = new WeakMap<Wave, ReadonlySet<string>>()
@@ -136,7 +144,8 @@ function membersOf(wave: Wave): ReadonlySet<string> {
 }
 
 /** Why the wave has not ended yet. */
-function endOf(state: PlanState, wave: Wave, now: Moment): Hold | undefined {
+function endOf(state: PlanState, wave: Wave, gated: Set<string>, context: Context): Hold | undefined {
+  const { now } = context.world
   const open = openMembers(state, wave)
   if (open.length > 0)
     return hold('WavePending', `wave ${wave.name}: ${open.length} of ${wave.members.length} nodes to go, next ${open[0]}`)
@@ -144,9 +153,20 @@ function endOf(state: PlanState, wave: Wave, now: Moment): Hold | undefined {
   const spec = state.rules.waves.find(({ name }) => name === wave.name)
   const ends = Date.parse(wave.doneAt) + (spec?.soakMs ?? 0)
   if (now.wall < ends) return hold('WaveSoaking', `wave ${wave.name} is done and soaks until ${formatTime(ends)}`, { retryAt: ends })
+  if (wave.gatedAt === undefined && hasWaveEnd(state) && somethingFollows(state, wave)) {
+    const [first] = waveEndHolds(state, wave.name, context.pass)
+    if (first !== undefined) return first
+    gated.add(wave.name)
+  }
   if (spec?.approval !== 'Manual' || isApproved(state, wave.name)) return undefined
   const wanted = `${state.hash.slice(0, 8)}/${wave.name}`
   return hold('AwaitingApproval', `wave ${wave.name} is done; set annotation drover.io/approve: ${wanted} on the Plan to go on`)
+}
+
+/** Behind the last wave nothing waits for gates. */
+function somethingFollows(state: PlanState, wave: Wave): boolean {
+  for (const node of state.selected.values()) if (node.labels[state.label] !== state.hash && !membersOf(wave).has(node.name)) return true
+  return false
 }
 
 /** Values separated by commas: `<first 8 of the hash>/<wave>`, or without a wave for all of them. */
