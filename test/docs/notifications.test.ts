@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals'
 import { decodePolicy } from '../../src/api/decode-policy.ts'
 import { NOTIFY_EVENTS } from '../../src/api/notify.ts'
+import type { Outcome } from '../../src/api/record.ts'
 import { decide } from '../../src/rollout/decide.ts'
 import { aNode, aPlan, aRecord, aWorld, hashOf } from '../rollout/build.ts'
 import { read, snippets } from './snippets.ts'
@@ -15,10 +16,19 @@ function sent(): Record<string, unknown> | undefined {
   const view = aPlan('agent-plan')
   const hash = hashOf(view)
   const { reason, message, node } = documented as { reason: string; message: string; node: string }
-  const outcome = {
-    ...{ hash, result: 'Failed', attempts: 1, reason, message, at: '2026-03-02T11:00:00Z', target: '', retrySeen: '', generation: 1 },
-    ...{ kubernetes: true, disruptive: true },
-  } as const
+  const outcome: Outcome = {
+    hash,
+    result: 'Failed',
+    attempts: 1,
+    reason,
+    message,
+    at: '2026-03-02T11:00:00Z',
+    target: '',
+    kubernetes: true,
+    disruptive: true,
+    retrySeen: '',
+    generation: 1,
+  }
   const raw = {
     metadata: { name: 'told', namespace: 'system-upgrade', uid: 'u' },
     spec: { planNames: ['agent-plan'], notify: [{ url: 'http://x' }] },
