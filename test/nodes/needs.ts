@@ -1,6 +1,6 @@
 /** What a machine must have for these tests. */
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 const PROGRAMS = ['apt-get', 'dpkg-deb', 'go', 'ip', 'ldd', 'nsenter', 'openssl', 'setpriv', 'tar', 'unshare']
@@ -16,7 +16,10 @@ export function missing(): readonly string[] {
   const go = /go(\d+)\.(\d+)/.exec(spawnSync('go', ['version'], { encoding: 'utf8' }).stdout ?? '')
   const old = go !== null && Number(go[1]) === 1 && Number(go[2]) < 26 ? ['Go 1.26 or newer'] : []
   const controllers = CONTROLLERS.filter((name) => !writable(join(CGROUPS, name, 'cgroup.procs')))
-  const cgroups = controllers.length === 0 ? [] : [`cgroup v1 hierarchies at ${CGROUPS}/{${controllers.join(',')}}`]
+  const unified = existsSync(join(CGROUPS, 'cgroup.controllers'))
+    ? ' (this system has cgroup v2 only, for which these nodes are not made)'
+    : ''
+  const cgroups = controllers.length === 0 ? [] : [`cgroup v1 hierarchies at ${CGROUPS}/{${controllers.join(',')}}${unified}`]
   const found = [...programs, ...old, ...cgroups]
   if (found.length > 0) return found
   const unshared = spawnSync(
