@@ -124,12 +124,27 @@ const addedStatus: Readonly<Record<string, Schema>> = {
       {
         name: text('Name of the node.'),
         phase: text('Pending, Preflight, Draining, Upgrading, Verifying, Soaking, Done or Failed.'),
-        since: text('When the phase began.'),
+        since: text('Since when it waits for that.'),
+        reason: text('What the node waits for, in one word; the runbook lists them.'),
         message: text('What the node waits for, or why it failed.'),
+        endedBy: text('Who can end it: time, cluster or person.'),
       },
       { required: ['name', 'phase'] },
     ),
     { 'x-kubernetes-list-type': 'atomic' },
+  ),
+  leadingHold: object(
+    'What the rollout waits for first. Missing while it waits for nothing.',
+    {
+      reason: text('In one word; the runbook lists them.'),
+      message: text('What it waits for.'),
+      since: text('Since when.'),
+      node: text('The node that waits. Missing: the whole Plan.'),
+      endedBy: text('Who can end it: time, cluster or person.'),
+      blockedBy: text('What stands in the way, as kind/namespace/name.'),
+      retryAt: text('When it ends, where time ends it.'),
+    },
+    { required: ['reason', 'message', 'since', 'endedBy'] },
   ),
 }
 

@@ -71,7 +71,7 @@ function toMetadata(metadata: z.output<typeof planMetadataSchema>): PlanMetadata
 }
 
 function toStatus(status: Partial<z.output<typeof planStatusSchema>>): PlanStatus {
-  const { conditions, latestVersion, latestHash, applying, observedGeneration, nodeCounts, nodeStatuses } = status
+  const { conditions, latestVersion, latestHash, applying, observedGeneration, nodeCounts, nodeStatuses, leadingHold } = status
   return {
     conditions: (conditions ?? []).map((condition) => toCondition(compact(condition as Json) as unknown as PlanCondition)),
     latestVersion: latestVersion ?? '',
@@ -82,6 +82,9 @@ function toStatus(status: Partial<z.output<typeof planStatusSchema>>): PlanStatu
     ...(nodeStatuses === undefined
       ? {}
       : { nodeStatuses: compact(nodeStatuses as Json) as unknown as NonNullable<PlanStatus['nodeStatuses']> }),
+    ...(leadingHold === undefined
+      ? {}
+      : { leadingHold: compact(leadingHold as Json) as unknown as NonNullable<PlanStatus['leadingHold']> }),
   }
 }
 

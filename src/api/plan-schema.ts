@@ -181,7 +181,20 @@ export const planStatusSchema = object({
   ...sucStatusShape,
   observedGeneration: pointer(z.int()).catch(undefined),
   nodeCounts: pointer(object({ selected: count, done: count, inFlight: count, failed: count, held: count })).catch(undefined),
-  nodeStatuses: omitList(object({ name: text, phase: text, since: omitText, message: omitText })).catch(undefined),
+  nodeStatuses: omitList(
+    object({ name: text, phase: text, since: omitText, reason: omitText, message: omitText, endedBy: omitText }),
+  ).catch(undefined),
+  leadingHold: pointer(
+    object({
+      reason: text,
+      message: text,
+      since: text,
+      node: omitText,
+      endedBy: text,
+      blockedBy: omitText,
+      retryAt: omitText,
+    }),
+  ).catch(undefined),
 })
 
 export const planMetadataSchema = object({

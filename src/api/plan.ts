@@ -111,6 +111,23 @@ export interface PlanStatus {
   readonly observedGeneration?: number
   readonly nodeCounts?: NodeCounts
   readonly nodeStatuses?: readonly NodeStatus[]
+  readonly leadingHold?: LeadingHold
+}
+
+/** What the Plan waits for first; missing while it waits for nothing. Mirror for readers; nothing decides by it. */
+export interface LeadingHold {
+  /** One of HOLD_REASONS. */
+  readonly reason: string
+  readonly message: string
+  readonly since: string
+  /** Missing: the whole Plan. */
+  readonly node?: string
+  /** `time`, `cluster` or `person`. */
+  readonly endedBy: string
+  /** What stands in the way, as `kind/namespace/name`. */
+  readonly blockedBy?: string
+  /** When time ends it. */
+  readonly retryAt?: string
 }
 
 export interface PlanCondition {
@@ -135,6 +152,11 @@ export interface NodeCounts {
 export interface NodeStatus {
   readonly name: string
   readonly phase: string
+  /** Since when it waits for what `reason` says. */
   readonly since?: string
+  /** One of HOLD_REASONS. */
+  readonly reason?: string
   readonly message?: string
+  /** Who can end it: `time`, `cluster` or `person`. */
+  readonly endedBy?: string
 }

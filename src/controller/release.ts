@@ -202,7 +202,7 @@ async function releasePlan(client: Client, raw: JsonObject, { all }: ReleaseOpti
 
 /** Conditions that SUC keeps as they stand: a Plan it completes would read `Ready: False` for ever. */
 const ADDED_CONDITIONS = ['Ready', 'Reconciling', 'Stalled']
-const ADDED_FIELDS = ['nodeCounts', 'nodeStatuses', 'observedGeneration']
+const ADDED_FIELDS = ['leadingHold', 'nodeCounts', 'nodeStatuses', 'observedGeneration']
 
 /** A patch of the status that takes away what SUC does not know; undefined = there is nothing of that. */
 function addedStatus(raw: JsonObject): JsonObject | undefined {

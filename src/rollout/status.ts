@@ -1,7 +1,8 @@
 /** The Plan's status, for people and machines (design §5): SUC's conditions and fields, kstatus conditions, counts and a bounded list of nodes. */
 import type { NodeStatus, PlanCondition, PlanStatus } from '../api/plan.ts'
-import type { Hold } from '../api/reasons.ts'
+import { type Hold, hold } from '../api/reasons.ts'
 import { formatTime } from '../base/clock.ts'
+import { findLeading, isCompleteIn, tellLeading } from './leading-hold.ts'
 import type { PlanState } from './plan-state.ts'
 import type { Stepping } from './step.ts'
 import type { Moment, NodeReport, PlanReport } from './world.ts'
@@ -43,6 +44,7 @@ export function planStatus(input: StatusInput): PlanStatus {
   const wanted = conditions(input)
   const kept = old.conditions.filter((condition) => !wanted.some((other) => other.type === condition.type))
   const merged = [...kept, ...wanted.map((condition) => dated(condition, old.conditions, now))]
+  const first = isCompleteIn(merged) ? undefined : findLeading(report)
   return {
     conditions: merged,
     latestVersion: state.version === '' ? old.latestVersion : state.version,
@@ -51,6 +53,7 @@ export function planStatus(input: StatusInput): PlanStatus {
     observedGeneration: state.plan.metadata.generation,
     nodeCounts: { selected: tally.selected, done: tally.done, inFlight: tally.inFlight, failed: tally.failed, held: tally.held },
     nodeStatuses: nodeStatuses(report, now),
+    ...(first === undefined ? {} : { leadingHold: tellLeading(first.hold, first.node, old.leadingHold, now) }),
   }
 }
 
@@ -66,7 +69,12 @@ export function unreadableStatus(
     not('Complete', 'NotReady', 'Plan is not valid and resolved'),
     ...(kstatus ? stuck('PlanUnreadable', view.error) : []),
   ])
-  return told === undefined ? undefined : { ...told, observedGeneration: view.generation }
+  if (told === undefined) return undefined
+  return {
+    ...told,
+    observedGeneration: view.generation,
+    leadingHold: tellLeading(hold('PlanUnreadable', view.error), undefined, undefined, now),
+  }
 }
 
 /** Conditions of an incomplete Plan while what has to be looked at cannot be read; undefined = they say so already. */
@@ -76,10 +84,11 @@ export function blindStatus(
   kstatus: boolean,
   now: Moment,
 ): Partial<PlanStatus> | undefined {
-  return changed(conditions, now, [
+  const told = changed(conditions, now, [
     { type: 'Complete', status: 'False', reason: 'Refused', message: refusal },
     ...(kstatus ? stuck('Refused', refusal) : []),
   ])
+  return told === undefined ? undefined : { ...told, leadingHold: tellLeading(hold('Refused', refusal), undefined, undefined, now) }
 }
 
 const stuck = (reason: string, message: string): Wanted[] => [
@@ -123,10 +132,14 @@ export function differs(a: PlanStatus, b: PlanStatus): boolean {
     JSON.stringify([
       status.conditions.map((c) => `${c.type} ${c.message ?? ''}`).sort(),
       COUNTS.map((count) => status.nodeCounts?.[count] ?? 0),
-      (status.nodeStatuses ?? []).map((n) => [n.name, n.phase, n.message ?? '']),
+      (status.nodeStatuses ?? []).map((n) => [n.name, n.phase, n.reason ?? '', n.message ?? '', n.endedBy ?? '']),
+      leadingKey(status.leadingHold),
     ])
   return significantlyDiffers(a, b) || key(a) !== key(b)
 }
+
+/** Without the times, which follow from the rest. */
+const leadingKey = (told: PlanStatus['leadingHold']) => [told?.reason ?? '', told?.node ?? '', told?.message ?? '', told?.endedBy ?? '']
 
 /** With the times at which it was last written and last changed its status. */
 export function dated(
@@ -191,15 +204,7 @@ function steppingText(stepping: Stepping, version: string, applying: readonly st
 }
 
 /** The hold a reader wants first: the Plan's, else the first node's. */
-export function leadingHold(report: PlanReport): Hold | undefined {
-  const [first] = report.holds
-  if (first !== undefined) return first
-  for (const node of report.nodes.values()) {
-    const [held] = node.holds
-    if (held !== undefined && node.phase !== 'Done') return held
-  }
-  return undefined
-}
+export const leadingHold = (report: PlanReport): Hold | undefined => findLeading(report)?.hold
 
 function kstatusConditions({ stalled, tally, failure }: StatusInput, complete: Wanted): Wanted[] {
   const done = complete.status === 'True'
@@ -254,7 +259,7 @@ function nodeStatuses(report: PlanReport, now: Moment): NodeStatus[] {
         name,
         phase: node.phase,
         since: formatTime(first?.since ?? now.wall),
-        ...(first === undefined ? {} : { message: first.message }),
+        ...(first === undefined ? {} : { reason: first.reason, message: first.message, endedBy: first.endedBy }),
       }
     })
 }

@@ -37,7 +37,7 @@ export interface Told {
 }
 
 /** Status fields that SUC does not know. */
-export const ADDED_STATUS = ['observedGeneration', 'nodeCounts', 'nodeStatuses'] as const
+export const ADDED_STATUS = ['observedGeneration', 'nodeCounts', 'nodeStatuses', 'leadingHold'] as const
 
 export function tellReaders(telling: Telling, pass: Pass): Told {
   const status = planStatus({ ...telling, kstatus: pass.world.settings.kstatus, now: pass.now })

@@ -24,7 +24,7 @@ test("without our additions the schema is SUC's", () => {
   ourVersion['additionalPrinterColumns'] = columns.filter(({ name }) => name !== 'Done' && name !== 'Selected')
   const status = (((ourVersion['schema'] as Tree)['openAPIV3Schema'] as Tree)['properties'] as Tree)['status'] as Tree
   delete status['default']
-  for (const added of ['observedGeneration', 'nodeCounts', 'nodeStatuses']) {
+  for (const added of ['observedGeneration', 'nodeCounts', 'nodeStatuses', 'leadingHold']) {
     expect(Object.hasOwn(status['properties'] as Tree, added)).toBe(true)
     delete (status['properties'] as Tree)[added]
   }

@@ -117,6 +117,9 @@ describe('what is read', () => {
       applying: ['a'],
     }
     const read = (status: JsonObject): Plan['status'] => decoded({ ...withSpec({}), status }).status
+    const leadingHold = { reason: 'Paused', message: 'm', since: '2026-01-01T00:00:00Z', endedBy: 'person' }
+    expect(read({ ...known, leadingHold })).toStrictEqual({ ...known, leadingHold })
+    expect(read({ ...known, leadingHold: 'Paused' })).toStrictEqual(known)
     expect(read({ ...known, observedGeneration: 3, nodeCounts: counts, nodeStatuses: [{ name: 'a', phase: 'Draining' }] })).toStrictEqual({
       ...known,
       observedGeneration: 3,

@@ -125,7 +125,7 @@ test('the Job that a failure left suspended goes only when failures are forgotte
 
 test('what only Drover writes into the status of Plans goes, once; the rest stays as it is', async () => {
   const sucs = [{ type: 'Complete', status: 'False', reason: 'SyncJob' }]
-  const told = { nodeCounts: { done: 1 }, nodeStatuses: [], observedGeneration: 2 }
+  const told = { leadingHold: { reason: 'Paused' }, nodeCounts: { done: 1 }, nodeStatuses: [], observedGeneration: 2 }
   const plan = (name: string, status: JsonObject): JsonObject => ({
     apiVersion: 'upgrade.cattle.io/v1',
     kind: 'Plan',
@@ -147,7 +147,7 @@ test('what only Drover writes into the status of Plans goes, once; the rest stay
   expect(calls).toEqual(['PATCH status'])
   expect(options[0]).toEqual({
     metadata: { uid: 'uid-ours', resourceVersion: '3' },
-    status: { applying: [], conditions: sucs, nodeCounts: null, nodeStatuses: null, observedGeneration: null },
+    status: { applying: [], conditions: sucs, leadingHold: null, nodeCounts: null, nodeStatuses: null, observedGeneration: null },
   })
   expect(done).toEqual([expect.stringContaining('Plan s/ours')])
 })
