@@ -12,3 +12,7 @@ export function finalRefusal(pods: readonly PodView[]): PayloadResult | undefine
 }
 
 export const refusalText = ({ result, message }: PayloadResult): string => `the payload ended with ${result}: ${message}`
+
+/** Name of the etcd snapshot that a prepare pod took; undefined where none was asked for, or another image prepared. */
+export const snapshotOf = (pods: readonly PodView[]): string | undefined =>
+  pods.map(({ said }) => said?.snapshot).find((name) => name !== undefined)

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { decide, recheck } from '../../src/rollout/decide.ts'
 import { applyJobName } from '../../src/rollout/job.ts'
+import { prepareJobName } from '../../src/rollout/prepare-job.ts'
 import { pullPodName } from '../../src/rollout/pull-pod.ts'
 import type { NodeView, PlanView } from '../../src/rollout/world.ts'
 import { actions, aJob, aNode, aPlan, aPulled, aRecord, aServer, aWork, aWorld, hashOf, holdsOn, NEW, NOW, planHolds } from './build.ts'
@@ -478,6 +479,40 @@ describe('what a fresh pair of eyes found', () => {
     const waited = { ...world, since: new Map([[`paused uid-${name}`, { wall: 0, mono: NOW.mono - 61_000 }]]) }
     expect(actions(decide(waited), 'startJob')).toEqual([])
     expect(actions(decide(waited), 'deleteJob').length).toBe(1)
+  })
+
+  test('the etcd snapshot that prepare took is remembered with the cordon, named at the start, and kept with a failure', () => {
+    const snapshot = 'drover-1234abcd-a-1795258935'
+    const view = aPlan('p', { prepare: { image: 'drover-rke2-upgrade', args: ['prepare'] } }, { status: { applying: ['a'] } })
+    const node = (more: Partial<NodeView>, work = {}) => {
+      const cordon = { at: '2026-03-02T11:59:00Z', plan: PLAN }
+      return aNode('a', { record: aRecord('a', { work: aWork(view, work), ...(more.unschedulable === true ? { cordon } : {}) }), ...more })
+    }
+    const prepare = aJob(prepareJobName('p', 'a', hashOf(view)), 'a', { attempt: 'uid-p/1/', complete: true, uid: 'uid-prepare' })
+    const said = { drover: 1, result: 'Prepared', message: 'ready', final: true, snapshot } as const
+    const pod = aPulled('prepare', 'a', { jobUID: 'uid-prepare', labels: {}, phase: 'Succeeded', said })
+    const [cordon] = actions(decide(ready(view, { nodes: [node({})], jobs: [prepare], pods: [pod] })), 'patchNode')
+    expect(cordon).toMatchObject({ unschedulable: true, record: { work: { snapshot, preparedAt: expect.anything() } } })
+
+    const prepared = { preparedAt: '2026-03-02T11:59:20Z', snapshot }
+    const cordoned = { unschedulable: true, cordonOwner: 'drover' }
+    const apply = aJob(applyJobName('p', 'a', hashOf(view)), 'a', { parallelism: 0, attempt: 'uid-p/1/' })
+    const start = decide(ready(view, { nodes: [node(cordoned, prepared)], jobs: [apply] }))
+    const told = actions(start, 'event').find(({ reason }) => reason === 'UpgradeStarted')
+    expect(told?.message).toMatch(new RegExp(`, etcd snapshot ${snapshot}$`))
+
+    const startedAt = '2026-03-02T11:59:30Z'
+    const failed = aJob(apply.name, 'a', { attempt: 'uid-p/1/', failedPods: 1 })
+    const refused = aPulled('apply', 'a', {
+      jobUID: failed.uid,
+      labels: {},
+      ranContainer: true,
+      said: { drover: 1, result: 'RolledBack', message: 'it crashed', final: true },
+    })
+    const over = decide(
+      ready(view, { nodes: [node(cordoned, { ...prepared, startedAt, jobUID: failed.uid })], jobs: [failed], pods: [refused] }),
+    )
+    expect(actions(over, 'patchNode')[0]?.record.past?.[PLAN]).toMatchObject({ reason: 'JobFailed', snapshot })
   })
 
   test('a start that was recorded but never made is looked at again', () => {
