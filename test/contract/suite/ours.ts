@@ -148,5 +148,64 @@ export function ours(test: Contract): void {
       )
       expect((await api.merge(`${policies}/p`, { spec: { failure: { backoff: { cap: null, base: '61m' } } } })).status).toBe(200)
     })
+
+    test('judge gates and hooks of a RolloutPolicy by rules', async (world) => {
+      const { api } = world
+      const { policies, policy } = await define(world)
+      const gate = (check: object) => ({ gates: [{ name: 'g', at: ['NodeStart'], ...check }] })
+      const path = { path: '.status.phase', operator: 'eq', value: 'Ready' }
+      const object = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'n', name: 'c', expect: [path] }
+      const prometheus = { url: 'https://p', query: 'up', expect: { operator: 'eq', value: 1 } }
+      const expecting = (expectation: object) => gate({ object: { ...object, expect: [expectation] } })
+      const one = 'needs exactly one of object, prometheus and podsAbsent'
+      const at = 'spec.gates[0]'
+      const bad: readonly (readonly [object, string, string])[] = [
+        [gate({}), at, one],
+        [gate({ object, prometheus }), at, one],
+        [
+          gate({ podsAbsent: { selector: {}, onNode: true }, at: ['PlanStart'] }),
+          at,
+          'podsAbsent.onNode needs a node: only NodeStart and NodeEnd have one',
+        ],
+        [gate({ object: { ...object, selector: {} } }), `${at}.object`, 'needs either a name or a selector'],
+        [gate({ object: { ...object, kind: 'Secret' } }), `${at}.object`, 'cannot be of kind Secret'],
+        [expecting({}), `${at}.object.expect[0]`, 'needs either a condition or a path'],
+        [expecting({ path: '.a' }), `${at}.object.expect[0]`, 'a path needs an operator, and a condition has none'],
+        [expecting({ path: '.a', operator: 'eq' }), `${at}.object.expect[0]`, 'value goes with operators that compare, which need it'],
+        [expecting({ path: '.a', operator: 'in' }), `${at}.object.expect[0]`, 'values go with operators in and notIn, which need them'],
+        [
+          expecting({ path: '.a', operator: 'exists', value: 1 }),
+          `${at}.object.expect[0]`,
+          'value goes with operators that compare, which need it',
+        ],
+        [
+          gate({ prometheus: { ...prometheus, caBundle: 'x', caSecretRef: { name: 'a', key: 'b' } } }),
+          `${at}.prometheus`,
+          'takes its authority from caBundle or from caSecretRef',
+        ],
+      ]
+      for (const [spec, field, message] of bad) {
+        const causes = [{ reason: 'FieldValueInvalid', field, message: `Invalid value: ${message}` }]
+        expect(await api.post(policies, policy('p', spec))).toMatchObject(refused(422, 'Invalid', { details: { causes } }))
+      }
+      const hook = { name: 'h', ackAnnotation: 'example.com/ready', timeout: '1h' }
+      const good = {
+        gates: [
+          { name: 'a', at: ['NodeStart', 'NodeEnd'], podsAbsent: { selector: {}, onNode: true } },
+          { name: 'b', at: ['PlanStart'], object: { ...object, expect: [path, { condition: { type: 'Ready' } }] } },
+          { name: 'c', at: ['WaveEnd'], object: { ...object, expect: [{ path: '.a', operator: 'in', values: ['x', 3] }] } },
+          {
+            name: 'd',
+            at: ['NodeEnd'],
+            prometheus: { ...prometheus, expect: { operator: 'lt', value: 0.5 } },
+            onTimeout: 'Fail',
+            timeout: '1h',
+          },
+        ],
+        hooks: { before: [hook], after: [{ ...hook, name: 'i' }] },
+      }
+      const made = await api.ok(api.post(policies, policy('p', good), { fieldValidation: 'Strict' }))
+      expect(made.spec).toEqual(good)
+    })
   })
 }
