@@ -55,16 +55,16 @@ export function restoreCommand(machine: MachineFiles, journal: Journal): string 
   return `${away}${restoring(machine, journal)}${order('start')}`
 }
 
-function restoring(machine: MachineFiles, { binary, dataDir, externalDatastore }: Journal): string {
+function restoring(machine: MachineFiles, { binary, dataDir, externalDatastore, snapshots }: Journal): string {
   const database = `${dataDir}/server/db`
   if (externalDatastore) return '; restore the backup of the external datastore; '
   if (machine.stat(`${database}/etcd`) === undefined && machine.stat(`${database}/state.db`) !== undefined)
     return `; put back the copy of ${database} from before; `
-  const snapshots = (machine.list(`${database}/snapshots`) ?? []).map((name) => ({
-    path: `${database}/snapshots/${name}`,
-    at: machine.stat(`${database}/snapshots/${name}`)?.modifiedAt ?? 0,
+  const found = (machine.list(snapshots) ?? []).map((name) => ({
+    path: `${snapshots}/${name}`,
+    at: machine.stat(`${snapshots}/${name}`)?.modifiedAt ?? 0,
   }))
-  const newest = snapshots.toSorted((a, b) => b.at - a.at)[0]?.path ?? 'SNAPSHOT'
+  const newest = found.toSorted((a, b) => b.at - a.at)[0]?.path ?? 'SNAPSHOT'
   return ` && ${binary} server --cluster-reset --cluster-reset-restore-path=${newest} && `
 }
 

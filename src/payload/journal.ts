@@ -28,6 +28,7 @@ const schema = z.object({
   binary: z.string(),
   dataDir: z.string(),
   externalDatastore: z.boolean(),
+  snapshots: z.string(),
   from: release,
   to: release,
   /** When the restart was asked for: the new program may run since. */

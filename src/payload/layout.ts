@@ -63,6 +63,8 @@ export interface Configuration {
   readonly dataDir: string
   /** A database other than the embedded one. */
   readonly externalDatastore: boolean
+  /** Where a server keeps its etcd snapshots. */
+  readonly snapshots: string
 }
 
 /** From the command, else the environment, else the configuration files, else the defaults: the order of the programs themselves. */
@@ -78,7 +80,12 @@ export function readConfiguration(
   const dataDir = flag(words, '--data-dir', '-d') ?? fromEnvironment(environment[`${prefix}_DATA_DIR`]) ?? textOf(config['data-dir'])
   const datastore =
     flag(words, '--datastore-endpoint') ?? environment[`${prefix}_DATASTORE_ENDPOINT`] ?? textOf(config['datastore-endpoint']) ?? ''
-  return { dataDir: dataDir ?? `/var/lib/rancher/${distribution}`, externalDatastore: datastore !== '' && !datastore.startsWith('sqlite') }
+  const data = dataDir ?? `/var/lib/rancher/${distribution}`
+  return {
+    dataDir: data,
+    externalDatastore: datastore !== '' && !datastore.startsWith('sqlite'),
+    snapshots: flag(words, '--etcd-snapshot-dir') ?? textOf(config['etcd-snapshot-dir']) ?? `${data}/server/db/snapshots`,
+  }
 }
 
 /** K3s puts the folder of its unpacked programs into this variable of its own process. */

@@ -50,10 +50,9 @@ export async function prepare(host: Host, { options, say }: Run): Promise<Succes
 /** Its name; undefined for machines without an etcd of their own. @throws Refusal `SnapshotFailed` */
 async function snapshotOf(host: Host, service: Service, planHash: string, say: (text: string) => void): Promise<string | undefined> {
   const { machine, clock } = host
-  const { dataDir } = service.configuration
+  const { dataDir, snapshots: folder } = service.configuration
   if (service.role !== 'server' || machine.stat(`${dataDir}/server/db/etcd`) === undefined) return undefined
   const name = `drover-${planHash.slice(0, 8) || 'manual'}`
-  const folder = `${dataDir}/server/db/snapshots`
   const taken = () =>
     (machine.list(folder) ?? [])
       .filter((file) => file.startsWith(`${name}-`))

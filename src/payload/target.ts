@@ -7,7 +7,7 @@ import { Refusal } from './refusal.ts'
 import type { Release } from './release.ts'
 
 export interface Target
-  extends Pick<Journal, 'distribution' | 'role' | 'supervisor' | 'unit' | 'binary' | 'dataDir' | 'externalDatastore'> {
+  extends Pick<Journal, 'distribution' | 'role' | 'supervisor' | 'unit' | 'binary' | 'dataDir' | 'externalDatastore' | 'snapshots'> {
   readonly service: Service | undefined
 }
 

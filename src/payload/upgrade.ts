@@ -81,8 +81,8 @@ async function finishRollBack(host: Host, run: Run, attempt: PodAttempt): Promis
   }
 }
 
-function described({ distribution, role, supervisor, unit, binary, dataDir, externalDatastore }: Target) {
-  return { distribution, role, supervisor, ...(unit === undefined ? {} : { unit }), binary, dataDir, externalDatastore }
+function described({ distribution, role, supervisor, unit, binary, dataDir, externalDatastore, snapshots }: Target) {
+  return { distribution, role, supervisor, ...(unit === undefined ? {} : { unit }), binary, dataDir, externalDatastore, snapshots }
 }
 
 interface WorkPlan {

@@ -104,7 +104,7 @@ describe('RKE2', () => {
         path: `${units}/rke2-server.service`,
         environmentFiles: ['/etc/default/rke2-server', '/etc/sysconfig/rke2-server', env],
       },
-      configuration: { dataDir: '/srv/rke2', externalDatastore: false },
+      configuration: { dataDir: '/srv/rke2', externalDatastore: false, snapshots: '/srv/rke2/server/db/snapshots' },
     })
   })
 

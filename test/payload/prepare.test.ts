@@ -137,6 +137,16 @@ describe('etcd snapshot of a server', () => {
     }
   })
 
+  test('that was put where the configuration says is found there', async () => {
+    const machine = server()
+    machine.file('/etc/rancher/rke2/config.yaml', 'etcd-snapshot-dir: /backup/etcd\n')
+    machine.file(`/backup/etcd/drover-01234567-node-1-1700000000`, '')
+    carry(machine, { version: NEW })
+
+    expect((await run(machine, 'prepare', HASH)).result.snapshot).toBe('drover-01234567-node-1-1700000000')
+    expect(snapshotCommands(machine)).toEqual([])
+  })
+
   test('knows the data directory, and a name that only the output tells', async () => {
     const machine = server()
     machine.file('/etc/rancher/rke2/config.yaml', 'data-dir: /srv/rke2\n')

@@ -310,7 +310,9 @@ describe('servers', () => {
 
   test('a new minor version that did stays, and the way back is said', async () => {
     const machine = server()
-    machine.file('/var/lib/rancher/rke2/server/db/snapshots/drover-one', '')
+    machine.file('/etc/rancher/rke2/config.yaml', 'etcd-snapshot-dir: /backup\n')
+    machine.file('/var/lib/rancher/rke2/server/db/snapshots/another', '')
+    machine.file('/backup/drover-one', '')
     const next = carry(machine, { version: 'v1.34.1+rke2r1', behaviour: 'touch' })
 
     const { code, result } = await run(machine)
@@ -319,7 +321,7 @@ describe('servers', () => {
     expect(code).toBe(22)
     const wayBack =
       'systemctl stop rke2-server && /usr/local/bin/rke2-killall.sh && mv /usr/local/bin/rke2.drover-previous /usr/local/bin/rke2 && ' +
-      '/usr/local/bin/rke2 server --cluster-reset --cluster-reset-restore-path=/var/lib/rancher/rke2/server/db/snapshots/drover-one && ' +
+      '/usr/local/bin/rke2 server --cluster-reset --cluster-reset-restore-path=/backup/drover-one && ' +
       'systemctl start rke2-server'
     expect(result.message).toContain(`To go back: ${wayBack}`)
     // The machine keeps it: with its kubelet gone, nobody hears the message.
