@@ -192,6 +192,10 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
   }),
   failure,
   drain,
+  etcdSnapshot: object('Whether a recent etcd snapshot must exist before a server is taken.', {
+    maxAge: duration('How old it may be. 24h by default.'),
+    policy: choice('Warn: an event says that there is none. Require: no server is taken. Off by default.', 'Off', 'Warn', 'Require'),
+  }),
   managedElsewhere: choice(
     'Clusters that Rancher or Cluster API provisioned and upgrade themselves: Hold (the default) or Ignore.',
     'Hold',

@@ -118,6 +118,15 @@ const waves = z
   .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, { error: 'two waves have the same name' })
 
 const NO_HOOKS = hooks.parse({})
+const DAY_MS = 86_400_000
+const etcdSnapshot = object({
+  maxAge: orDefault(duration, DAY_MS),
+  policy: orDefault(z.enum(['Off', 'Warn', 'Require']), 'Off' as const),
+})
+  .refine(({ maxAge }) => maxAge > 0, { error: 'must be above 0', path: ['maxAge'] })
+  .transform(({ maxAge, policy }) => ({ maxAgeMs: maxAge, policy }))
+
+const NO_SNAPSHOT = { maxAgeMs: DAY_MS, policy: 'Off' } as const
 const NO_PATH = { allow: [], stepThroughMinors: false } as const
 const NO_BUDGET = { spread: [] } as const
 const NO_VERIFY = { version: 'Auto', reboot: 'Off' } as const
@@ -138,6 +147,7 @@ export const policySpecSchema = object({
   waves: orDefault(waves, []),
   failure: orDefault(failure, NO_FAILURE),
   drain: orDefault(drain, NO_DRAIN),
+  etcdSnapshot: orDefault(etcdSnapshot, NO_SNAPSHOT),
   managedElsewhere: orDefault(z.enum(['Hold', 'Ignore']), 'Hold' as const),
   notify: orDefault(webhooks, []),
   gates: orDefault(gates, []),

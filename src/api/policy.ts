@@ -59,6 +59,7 @@ export interface PolicySpec {
   readonly waves: readonly WaveSpec[]
   readonly failure: FailureSpec
   readonly drain: DrainPolicy
+  readonly etcdSnapshot: EtcdSnapshotSpec
   readonly managedElsewhere: 'Hold' | 'Ignore'
   /** Who is told how the rollout goes. */
   readonly notify: readonly NotifySpec[]
@@ -66,6 +67,13 @@ export interface PolicySpec {
   readonly gates: readonly GateSpec[]
   /** Who else has a word in it. */
   readonly hooks: HooksSpec
+}
+
+/** Whether servers are taken only while a recent etcd snapshot exists. */
+export interface EtcdSnapshotSpec {
+  readonly maxAgeMs: number
+  /** Warn: an event says that there is none. Require: no server is taken. Default Off. */
+  readonly policy: 'Off' | 'Warn' | 'Require'
 }
 
 export interface BudgetSpec {

@@ -43,6 +43,7 @@ export const HOLD_REASONS = {
   ManagedElsewhere: { endedBy: 'person', what: 'Rancher or Cluster API provisioned the node and upgrades it itself' },
   AheadOfServers: { endedBy: 'cluster', what: 'an agent would be newer than the oldest server' },
   VersionUnknown: { endedBy: 'person', what: 'a version could not be parsed, so no direction can be told' },
+  NoRecentEtcdSnapshot: { endedBy: 'cluster', what: 'the RolloutPolicy asks for an etcd snapshot, and none is recent enough' },
   ControlPlaneBusy: { endedBy: 'cluster', what: 'another control-plane node is in flight; one at a time' },
   EtcdQuorum: { endedBy: 'cluster', what: 'too few healthy, schedulable etcd members would remain' },
   BudgetReached: { endedBy: 'cluster', what: 'as many nodes are unavailable as the controller or the RolloutPolicy allows' },

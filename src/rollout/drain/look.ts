@@ -4,15 +4,16 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import type { NodeView } from '../world.ts'
-import { type DrainVerdict, filterPods, refusals } from './pods.ts'
+import { filterPods, refusals } from './pods.ts'
 import { withoutReturned } from './returned.ts'
+import { applyRules, type RuledVerdict } from './rules.ts'
 
 const VIEW_POLL_MS = 2000
 
 export type Looked =
   | {
       readonly ok: true
-      readonly verdicts: readonly DrainVerdict[]
+      readonly verdicts: readonly RuledVerdict[]
       /** Why the drain is forbidden; empty = it is not. */
       readonly refused: readonly string[]
       readonly budgets: readonly PodDisruptionBudget[]
@@ -20,10 +21,19 @@ export type Looked =
   /** It is not known, or not since `since`; asked for already. */
   | { readonly ok: false; readonly hold: Hold }
 
-/** `since`: monotonic time before which what was seen does not count; undefined = whatever is known will do. */
-export function lookAt(state: PlanState, node: NodeView, since: number | undefined, pass: Pass): Looked {
+/** A drain under way. */
+export interface Begun {
+  /** Monotonic time before which what was seen does not count. */
+  readonly since: number
+  /** Wall-clock time from which its timeouts count. */
+  readonly startedAtMs: number
+  readonly over: boolean
+}
+
+/** Without `begun`, before the cordon, whatever is known will do. */
+export function lookAt(state: PlanState, node: NodeView, begun: Begun | undefined, pass: Pass): Looked {
   const view = pass.world.observed.drains.get(node.name)
-  const stale = view === undefined || (since !== undefined && view.at < since)
+  const stale = view === undefined || (begun !== undefined && view.at < begun.since)
   if (stale || !view.ok) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: stale ? 0 : VIEW_POLL_MS })
     if (view?.ok !== false) return { ok: false, hold: hold('Draining', `reading the pods of node ${node.name}`) }
@@ -32,12 +42,13 @@ export function lookAt(state: PlanState, node: NodeView, since: number | undefin
   }
   const { pods, daemonSets, budgets } = view.value
   const found = filterPods({
-    pods: since === undefined ? pods : withoutReturned(pods, `draining ${state.key} ${node.uid}`, pass),
+    pods: begun === undefined ? pods : withoutReturned(pods, `draining ${state.key} ${node.uid}`, pass),
     drain: state.plan.spec.drain ?? {},
     daemonSetExists: (namespace, name) => daemonSets.has(`${namespace}/${name}`),
     nowMs: pass.now.wall,
   })
-  return found.ok
-    ? { ok: true, verdicts: found.verdicts, refused: refusals(found.verdicts), budgets }
-    : { ok: true, verdicts: [], refused: [found.error], budgets }
+  if (!found.ok) return { ok: true, verdicts: [], refused: [found.error], budgets }
+  const clock = begun === undefined ? undefined : { ...begun, nowMs: pass.now.wall }
+  const verdicts = applyRules(found.verdicts, state.rules.drain.rules, clock)
+  return { ok: true, verdicts, refused: refusals(verdicts.flatMap((verdict) => (verdict.action === 'complete' ? [] : [verdict]))), budgets }
 }

@@ -1,6 +1,8 @@
 /** The drain of one node as part of the decision: level-triggered, each pass works on the pods that are left, by UID (design §4.4). */
 import { type Hold, hold } from '../../api/reasons.ts'
+import { formatTime } from '../../base/clock.ts'
 import { lookAt } from './look.ts'
+import type { Completing } from './rules.ts'
 import { type DrainPod, drainTimeoutMs, evictionGraceSeconds, podName } from './pods.ts'
 import { forecast } from './forecast.ts'
 import type { Pass } from '../pass.ts'
@@ -12,6 +14,8 @@ const EVICTION_RETRY_MS = 5000
 /** While the budget's own status allows no disruption, asking again is in vain; this often it is asked all the same. */
 const EVICTION_BLOCKED_RETRY_MS = 60_000
 const VIEW_POLL_MS = 2000
+/** While all that is left may come to its own end. */
+const COMPLETION_POLL_MS = 15_000
 /** Nothing is left, but the start waits for something else: new pods on the cordoned node would have to tolerate it. */
 const DONE_MAX_AGE_MS = 60_000
 const MAX_EVICTIONS_A_PASS = 20
@@ -38,36 +42,42 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   const { world, now } = pass
   const options = state.plan.spec.drain ?? {}
   const say = (...holds: Hold[]) => pass.node(state.key, node.name, 'Draining', ...holds)
-  const looked = lookAt(state, node, since, pass)
+  const proceeds = state.rules.drain.onTimeout === 'Proceed'
+  const over = isOver(draining, pass)
+  const looked = lookAt(state, node, { since, startedAtMs: draining.startedAtMs, over }, pass)
   if (!looked.ok) {
     say(looked.hold)
     return { done: false }
   }
   const { verdicts, refused, budgets } = looked
-  const proceeds = state.rules.drain.onTimeout === 'Proceed'
-  const over = isOver(draining, pass)
   if (refused.length > 0) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: EVICTION_RETRY_MS })
     if (over && !proceeds) return { done: false, timedOut: `drain.timeout is over; ${refused.join('; ')}` }
     say(hold('DrainImpossible', refused.join('; ')))
     return { done: false }
   }
-  const evict = verdicts.filter((verdict) => verdict.action === 'evict').map((verdict) => verdict.pod)
-  const left = verdicts.filter((verdict) => verdict.action === 'evict' || verdict.action === 'wait').map((verdict) => verdict.pod)
+  const remaining = verdicts.filter(({ action }) => action === 'evict' || action === 'wait' || action === 'complete')
+  const left = remaining.map(({ pod }) => pod)
+  // What is to go last is asked all the same when the time is over and the upgrade is to go on without it.
+  const first = Math.min(...remaining.map(({ order }) => order))
+  const current = remaining.filter(({ order }) => over || order === first)
+  const evict = current.flatMap(({ action, pod }) => (action === 'evict' ? [pod] : []))
+  const completing = current.flatMap((verdict) => (verdict.action === 'complete' ? [verdict] : []))
   const blocked = options.disableEviction === true ? [] : forecast(evict, budgets)
   if (left.length === 0) {
     pass.need({ kind: 'drain', node: node.name, maxAgeMs: DONE_MAX_AGE_MS })
     return { done: true }
   }
   const stuck = evict.length > 0 && evict.every((pod) => world.observed.evictions.get(pod.metadata?.uid ?? '')?.sent === false)
-  pass.need({ kind: 'drain', node: node.name, maxAgeMs: stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
+  const patient = completing.length === current.length
+  pass.need({ kind: 'drain', node: node.name, maxAgeMs: patient ? COMPLETION_POLL_MS : stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
   if (over) {
     if (!proceeds) return { done: false, timedOut: `drain.timeout is over; left: ${some(left)}` }
     if (left.every((pod) => isRefused(pod, pass))) return { done: true, left: some(left) }
   }
   const grace = evictionGraceSeconds(options)
   let sent = 0
-  const waits: Hold[] = []
+  const waits: Hold[] = completing.slice(0, 1).map((verdict) => completion(verdict, completing.length, node, pass))
   for (const pod of evict) {
     const uid = pod.metadata?.uid ?? ''
     if (pod.metadata?.deletionTimestamp !== undefined) continue
@@ -100,13 +110,16 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
     ])
   }
   const names = left.map(podName)
-  say(
-    ...waits,
-    hold(
-      'Draining',
-      `${left.length} pod${left.length === 1 ? '' : 's'} left on node ${node.name}: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`,
-    ),
-  )
+  // What has been given its time is not late.
+  if (patient && completing.every(({ untilMs }) => untilMs !== undefined)) say(...waits)
+  else
+    say(
+      ...waits,
+      hold(
+        'Draining',
+        `${left.length} pod${left.length === 1 ? '' : 's'} left on node ${node.name}: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`,
+      ),
+    )
   return { done: false }
 }
 
@@ -119,6 +132,16 @@ function isOver({ state, startedAtMs }: Draining, pass: Pass): boolean {
   const end = startedAtMs + timeout.ms
   if (now.wall < end) pass.lookAt(now.mono + end - now.wall)
   return now.wall >= end
+}
+
+function completion({ pod, untilMs }: Completing, count: number, node: NodeView, pass: Pass): Hold {
+  if (untilMs !== undefined) pass.lookAt(pass.now.mono + untilMs - pass.now.wall)
+  const until = untilMs === undefined ? '' : `, until ${formatTime(untilMs)} at the latest`
+  const others = count === 1 ? '' : ` (and ${count - 1} more)`
+  return hold('WaitingForCompletion', `node ${node.name}: pod ${podName(pod)}${others} may come to its own end${until}`, {
+    blockedBy: `Pod/${podName(pod)}`,
+    ...(untilMs === undefined ? {} : { retryAt: untilMs }),
+  })
 }
 
 /** It was asked to go and was refused, by a budget or a webhook; a missing permission says nothing of the pod. */

@@ -35,6 +35,7 @@ export interface Rules {
   readonly waves: readonly WaveSpec[]
   readonly failure: FailureSpec
   readonly drain: DrainPolicy
+  readonly etcdSnapshot: EtcdSnapshotSpec
   readonly managedElsewhere: 'Hold' | 'Ignore'
   readonly notify: readonly NotifySpec[]
   readonly gates: readonly GateSpec[]
@@ -72,6 +73,7 @@ export function defaultRules(settings: Settings): Rules {
     waves: [],
     failure: FAIL_STOP,
     drain: AS_THE_PLAN_SAYS,
+    etcdSnapshot: { maxAgeMs: 86_400_000, policy: 'Off' },
     managedElsewhere: 'Hold',
     notify: [],
     gates: [],
@@ -110,6 +112,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     waves: spec.waves,
     failure: spec.failure,
     drain: spec.drain,
+    etcdSnapshot: spec.etcdSnapshot,
     managedElsewhere: spec.managedElsewhere,
     notify: spec.notify,
     gates: spec.gates,

@@ -136,3 +136,65 @@ describe('drain.forecast', () => {
     await s.until('all is done', () => s.complete('agents'))
   })
 })
+
+describe('drain.rules', () => {
+  const workloads = ['web', 'db', 'log'].map((name) => ({ name, replicas: 3, spread: true, graceSeconds: 5 }))
+  story(
+    'a batch pod comes to its own end, then the others go in their order, and what is skipped stays',
+    { cluster: { ...blocked, workloads } },
+    async (s) => {
+      s.sandbox.programs.set('registry.example/batch', async (_pod, _machine, io) => {
+        await io.clock.sleep(20 * MINUTE, io.killed)
+        return 0
+      })
+      await s.apply({
+        apiVersion: 'batch/v1',
+        kind: 'Job',
+        metadata: { name: 'batch', namespace: 'default' },
+        spec: {
+          backoffLimit: 0,
+          template: {
+            metadata: { labels: { app: 'batch' } },
+            spec: {
+              restartPolicy: 'Never',
+              nodeSelector: { 'kubernetes.io/hostname': 'agent-1' },
+              containers: [{ name: 'main', image: 'registry.example/batch:1' }],
+            },
+          },
+        },
+      })
+      const phase = () =>
+        (s.sandbox.server.peekAll('pods') as unknown as { metadata: { labels?: { app?: string } }; status: { phase: string } }[]).find(
+          ({ metadata }) => metadata.labels?.app === 'batch',
+        )?.status.phase
+      await s.until('the batch runs', () => phase() === 'Running', 5 * MINUTE)
+      await s.begin()
+      const rule = (app: string, more: object) => ({ podSelector: { matchLabels: { app } }, ...more })
+      await s.apply(
+        policy({
+          rules: [
+            rule('batch', { behavior: 'WaitCompleted', timeout: '1h', order: -1 }),
+            rule('log', { behavior: 'Skip' }),
+            rule('db', { order: 10 }),
+          ],
+        }),
+      )
+      await s.apply(agents({ nodeSelector: { matchLabels: { 'kubernetes.io/hostname': 'agent-1' } }, drain: { force: true } }))
+      await s.until(
+        'it is waited for',
+        () => /pod default\/batch.*may come to its own end/.test(s.nodeStatus('agents', 'agent-1')?.message ?? ''),
+        10 * MINUTE,
+      )
+      const evictions = () =>
+        s.sandbox.history
+          .filter((write) => write.ref.subresource === 'eviction' && write.status < 300 && !write.dryRun)
+          .map(({ ref }) => ref.name?.split('-')[0])
+      expect([evictions(), phase()]).toEqual([[], 'Running'])
+      await s.until('all is done', () => s.complete('agents'))
+      expect(evictions().filter((name) => name !== 'batch')).toEqual(['web', 'db'])
+      expect(evictions()[0]).toBe('batch')
+      expect(s.sandbox.server.peekAll('jobs').find(({ metadata }) => metadata.name === 'batch')).toMatchObject({ status: { succeeded: 1 } })
+      atRest(s)
+    },
+  )
+})

@@ -482,3 +482,141 @@ describe('drain.forecast', () => {
     expect(error({ forecast: 'Strict' })).toMatch(/^spec\.drain\.forecast: /)
   })
 })
+
+describe('drain.rules', () => {
+  const view = plan({}, { status: { applying: ['a'] } })
+  const app = (name: string, labels: Readonly<Record<string, string>> = {}, more: Partial<Pod> = {}) =>
+    aPod(name, 'a', { ...more, metadata: { ...more.metadata, labels: { app: name, ...labels } } })
+  const drain = (rules: readonly object[], pods: readonly Pod[], more: Scene = {}, fields: object = {}) =>
+    decide(world({ rules, ...fields }, { view, pods, ...more }))
+  const select = (name: string) => ({ podSelector: { matchLabels: { app: name } } })
+
+  describe('podSelector', () => {
+    test('the first rule that selects a pod counts; {} selects all, and no rules none', () => {
+      const pods = [app('web'), app('db')]
+      expect(evicted(drain([], pods))).toEqual(['web', 'db'])
+      expect(evicted(drain([{ ...select('web'), behavior: 'Skip' }], pods))).toEqual(['db'])
+      expect(evicted(drain([select('web'), { podSelector: {}, behavior: 'Skip' }], pods))).toEqual(['web'])
+      expect(evicted(drain([{ podSelector: {}, behavior: 'Skip' }, select('web')], pods))).toEqual([])
+    })
+
+    test('is needed, and one that Kubernetes does not take makes the policy unreadable', () => {
+      expect(error({ rules: [{ behavior: 'Skip' }] })).toMatch(/^spec\.drain\.rules\[0\]\.podSelector: /)
+      const bad = { podSelector: { matchExpressions: [{ key: 'app', operator: 'Near' }] } }
+      const decision = drain([bad], [app('web')])
+      expect(decision.reports.get(PLAN)?.holds[0]).toMatchObject({
+        reason: 'PolicyUnreadable',
+        message: expect.stringContaining('spec.drain.rules[0].podSelector: '),
+      })
+    })
+  })
+
+  describe('behavior', () => {
+    test('Skip: it stays, the upgrade begins, and it forbids nothing', () => {
+      const bare = app('web', {}, { metadata: { ownerReferences: [] } })
+      const strict = plan({ drain: { force: false } }, { status: { applying: ['a'] } })
+      expect(starts(drain([{ ...select('web'), behavior: 'Skip' }], [bare], { view: strict }))).toBe(true)
+      expect(holdsOn(drain([], [bare], { view: strict }), PLAN, 'a')).toEqual(['DrainImpossible'])
+    })
+
+    test('WaitCompleted: it is not evicted until it has ended, others are', () => {
+      const rules = [{ ...select('batch'), behavior: 'WaitCompleted' }]
+      const running = drain(rules, [app('batch'), app('web')])
+      expect([evicted(running), holdsOn(running, PLAN, 'a')]).toEqual([['web'], ['WaitingForCompletion', 'Draining']])
+      const ended = drain(rules, [app('batch', {}, { status: { phase: 'Succeeded' } })])
+      expect(evicted(ended)).toEqual(['batch'])
+      expect(starts(drain(rules, []))).toBe(true)
+    })
+
+    test('WaitCompleted: one that the options would not let go is waited for all the same', () => {
+      const bare = app('batch', {}, { metadata: { ownerReferences: [] } })
+      const strict = plan({ drain: { force: false } }, { status: { applying: ['a'] } })
+      const rules = [{ ...select('batch'), behavior: 'WaitCompleted', timeout: '5m' }]
+      expect(holdsOn(drain(rules, [bare], { view: strict }), PLAN, 'a')).toEqual(['WaitingForCompletion'])
+      expect(holdsOn(drain([{ ...rules[0], timeout: '30s' }], [bare], { view: strict }), PLAN, 'a')).toEqual(['DrainImpossible'])
+    })
+
+    test('Evict, the default, evicts nothing that the drain leaves alone', () => {
+      const mirror = app('web', {}, { metadata: { annotations: { 'kubernetes.io/config.mirror': 'x' } } })
+      expect(starts(drain([{ ...select('web'), behavior: 'Evict' }], [mirror]))).toBe(true)
+      expect(starts(drain([{ ...select('web'), behavior: 'WaitCompleted' }], [mirror]))).toBe(true)
+    })
+
+    test('that is not known makes the policy unreadable', () => {
+      expect(error({ rules: [{ ...select('web'), behavior: 'Delete' }] })).toMatch(/^spec\.drain\.rules\[0\]\.behavior: /)
+    })
+  })
+
+  describe('order', () => {
+    const rules = [
+      { ...select('db'), order: 100 },
+      { ...select('cache'), order: -1 },
+    ]
+
+    test('lower ones go first, and the next begin when those are gone; 0 without a rule', () => {
+      const [cache, web, db] = [app('cache'), app('web'), app('db')]
+      expect(evicted(drain(rules, [db, web, cache]))).toEqual(['cache'])
+      const going = app('cache', {}, { metadata: { deletionTimestamp: '2026-03-02T12:00:30Z' } })
+      expect(evicted(drain(rules, [db, web, going]))).toEqual([])
+      expect(evicted(drain(rules, [db, web]))).toEqual(['web'])
+      expect(evicted(drain(rules, [db]))).toEqual(['db'])
+    })
+
+    test('one that is skipped keeps no order waiting; one that runs to its end does', () => {
+      expect(evicted(drain([{ ...select('cache'), order: -1, behavior: 'Skip' }, ...rules], [app('db'), app('cache')]))).toEqual(['db'])
+      const waiting = drain([{ ...select('batch'), behavior: 'WaitCompleted', order: -5 }, ...rules], [app('batch'), app('web')])
+      expect(evicted(waiting)).toEqual([])
+    })
+
+    test('with onTimeout Proceed the last orders are asked, too, before anything goes on without them', () => {
+      const fields = { timeout: '30s', onTimeout: 'Proceed' }
+      const pods = [app('cache'), app('db')]
+      const decision = drain(rules, pods, { evictions: { cache: { at: NOW.mono } } }, fields)
+      expect([starts(decision), evicted(decision)]).toEqual([false, ['db']])
+      expect(starts(drain(rules, pods, { evictions: { cache: {}, db: {} } }, fields))).toBe(true)
+    })
+
+    test('out of bounds makes the policy unreadable', () => {
+      expect(error({ rules: [{ ...select('web'), order: 1001 }] })).toMatch(/^spec\.drain\.rules\[0\]\.order: /)
+      expect(error({ rules: [{ ...select('web'), order: 0.5 }] })).toMatch(/^spec\.drain\.rules\[0\]\.order: /)
+    })
+  })
+
+  describe('timeout', () => {
+    const waits = (timeout: string | undefined, fields: object = {}, more: Scene = {}) =>
+      drain(
+        [{ ...select('batch'), behavior: 'WaitCompleted', ...(timeout === undefined ? {} : { timeout }) }],
+        [app('batch')],
+        more,
+        fields,
+      )
+
+    test('from the cordon on: then it is evicted after all', () => {
+      expect([evicted(waits('61s')), evicted(waits('60s'))]).toEqual([[], ['batch']])
+      expect(waits('61s').lookAt).toBeLessThanOrEqual(NOW.mono + 1000)
+      expect(waits('61s').reports.get(PLAN)?.nodes.get('a')?.holds[0]?.message).toBe(
+        'node a: pod default/batch may come to its own end, until 2026-03-02T12:00:01Z at the latest',
+      )
+    })
+
+    test('missing or 0: as long as the drain may take', () => {
+      for (const timeout of [undefined, '0s']) {
+        expect(evicted(waits(timeout))).toEqual([])
+        expect(holdsOn(waits(timeout), PLAN, 'a')).toEqual(['WaitingForCompletion', 'Draining'])
+        expect(written(waits(timeout, { timeout: '30s' }))[0]?.past?.[PLAN]?.reason).toBe('DrainTimeout')
+        expect(evicted(waits(timeout, { timeout: '30s', onTimeout: 'Proceed' }))).toEqual(['batch'])
+      }
+    })
+
+    test('only for WaitCompleted, and never longer than drain.timeout', () => {
+      expect(error({ rules: [{ ...select('web'), timeout: '5m' }] })).toMatch(/^spec\.drain\.rules\[0\]: .*WaitCompleted/)
+      const rules = [{ ...select('web'), behavior: 'WaitCompleted', timeout: '5m' }]
+      expect(error({ timeout: '4m', rules })).toMatch(/^spec\.drain: .*longer than drain\.timeout/)
+      expect([error({ timeout: '5m', rules }), error({ timeout: '0s', rules }), error({ rules })]).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ])
+    })
+  })
+})
