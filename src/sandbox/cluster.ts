@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events'
 import { type Clock, systemClock } from '../base/clock.ts'
-import { TransportError } from '../base/errors.ts'
 import { type Log, silentLog } from '../base/log.ts'
 import type { Outside, Process, Transport } from '../base/process.ts'
 import { seededRandom } from '../base/random.ts'

@@ -32,7 +32,12 @@ test('an empty policy changes nothing', () => {
       maxFailures: { kind: 'count', count: 1 },
       uncordonOnFailure: 'IfUnchanged',
     },
+    drain: { forecast: 'Warn', rules: [], onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 } },
+    etcdSnapshot: { maxAgeMs: 86_400_000, policy: 'Off' },
+    gates: [],
+    hooks: { before: [], after: [] },
     managedElsewhere: 'Hold',
+    notify: [],
   })
   expect(decodePolicy({ metadata })).toMatchObject({ ok: true, policy: { metadata } })
 })
@@ -60,7 +65,10 @@ test('every field is read', () => {
         { name: 'a', nodeSelector: { matchLabels: { zone: 'a' } } },
       ],
       failure: { retries: 2, backoff: { base: '1m', cap: '1h' }, maxFailures: '5%', uncordonOnFailure: 'Never' },
+      drain: { forecast: 'Enforce', timeout: '30m', onTimeout: 'Release', maxBlockedNodes: '10%' },
+      etcdSnapshot: { maxAge: '1h', policy: 'Require' },
       managedElsewhere: 'Ignore',
+      notify: [{ url: 'https://hooks.example.com/x', events: ['NodeFailed'] }],
     }),
   ).toEqual({
     planNames: ['server-plan'],
@@ -94,7 +102,19 @@ test('every field is read', () => {
       maxFailures: { kind: 'percent', percent: 5 },
       uncordonOnFailure: 'Never',
     },
+    drain: {
+      forecast: 'Enforce',
+      rules: [],
+      timeoutMs: 1_800_000,
+      onTimeout: 'Release',
+      maxBlockedNodes: { kind: 'percent', percent: 10 },
+    },
+    etcdSnapshot: { maxAgeMs: 3_600_000, policy: 'Require' },
+    // Gates and hooks are read in decode-gates.test.ts.
+    gates: [],
+    hooks: { before: [], after: [] },
     managedElsewhere: 'Ignore',
+    notify: [{ to: { kind: 'url', url: 'https://hooks.example.com/x' }, events: ['NodeFailed'] }],
   })
 })
 
@@ -106,6 +126,8 @@ describe('what cannot be read is named by its field', () => {
     [{ budget: { spread: [{}] } }, 'spec.budget.spread[0].topologyKey: must be text'],
     [{ budget: { alreadyUnavailable: 'skip' } }, 'spec.budget.alreadyUnavailable: Invalid option'],
     [{ versionPath: { stepThroughMinors: 'yes' } }, 'spec.versionPath.stepThroughMinors: must be true or false'],
+    [{ etcdSnapshot: { maxAge: '0s' } }, 'spec.etcdSnapshot.maxAge: must be above 0'],
+    [{ etcdSnapshot: { policy: 'require' } }, 'spec.etcdSnapshot.policy: Invalid option'],
     [{ soak: '10' }, 'spec.soak: time: missing unit in duration "10"; write e.g. 90s'],
     [{ soak: '-5m' }, 'spec.soak: must not be negative'],
     [{ windows: [{ start: '0 22 * * SAT' }] }, 'spec.windows[0].duration: must be text'],

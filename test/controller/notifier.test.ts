@@ -378,7 +378,7 @@ describe('a URL from a Secret', () => {
     b.notifier.offer(all)
     await b.pass('all have ended', () => b.notified.size === names.length, 5 * SECOND)
     expect(b.results.filter((result) => result !== 'retried').toSorted()).toEqual(
-      ['refused', 'sent', ...Array(names.length - 2).fill('failed')].toSorted(),
+      ['refused', 'sent', ...Array<string>(names.length - 2).fill('failed')].toSorted(),
     )
     const said = JSON.stringify([b.lines, b.drafts])
     expect(said).toContain('ECONNREFUSED')
