@@ -123,6 +123,13 @@ export function ours(test: Contract): void {
       expect(await post({ failure: { backoff: { base: '2h', cap: '1h' } } })).toMatchObject(
         why('spec.failure.backoff', 'base must not be longer than cap'),
       )
+      const url = 'https://hooks.example.com/x'
+      const secretRef = { name: 'slack', key: 'url' }
+      for (const notify of [[{}], [{ url, secretRef }]])
+        expect(await post({ notify })).toMatchObject(why('spec.notify[0]', 'needs either a url or a secretRef'))
+      expect(await post({ notify: [{ url: 'ftp://example.com' }] })).toMatchObject(invalidAt('spec.notify[0].url'))
+      expect(await post({ notify: [{ url, events: ['NodeDone'] }] })).toMatchObject(invalidAt('spec.notify[0].events[0]', '<nil>'))
+      expect(await post({ notify: Array(11).fill({ url }) })).toMatchObject(invalidAt('spec.notify', '<nil>'))
       // A time that is none cannot be compared.
       expect(await post({ exclusions: [{ from: 'soon', to: late }] })).toMatchObject(
         why(
