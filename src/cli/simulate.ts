@@ -28,6 +28,12 @@ const CHECKS = [
   '9 never twice',
   '11 it ends',
   '12 nothing left behind',
+  '1 policy in force',
+  '1 policy budget',
+  '1 policy waves',
+  '1 policy windows',
+  '1 policy after',
+  '1 policy failures',
 ]
 /** Those that hold in strict compatibility too, and the two that are tried there all the same. */
 const STRICT_CHECKS = [
@@ -39,7 +45,7 @@ const STRICT_CHECKS = [
   '11 it ends',
   '12 nothing left behind',
 ]
-/** Reasons that a Plan's conditions show in these worlds; the others need policies, unreadable objects or another controller. */
+/** Reasons that a Plan's conditions show in these worlds; the others need unreadable objects or another controller. */
 const HOLDS = [
   'Paused',
   'Aborted',
@@ -66,6 +72,14 @@ const HOLDS = [
   'SyncJob',
   'Complete',
   'NoMatchingNodes',
+  'Excluded',
+  'PolicyConflict',
+  'PolicyUnreadable',
+  'PolicyGone',
+  'WavePending',
+  'WaveSoaking',
+  'AwaitingApproval',
+  'MaxFailuresExceeded',
 ]
 const SHOWN_PHASES = ['Pending', 'Preflight', 'Draining', 'Upgrading', 'Verifying', 'Soaking', 'Failed']
 

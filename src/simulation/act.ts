@@ -3,6 +3,7 @@ import type { Request } from '../base/process.ts'
 import type { Machine } from '../sandbox/machines/machine.ts'
 import type { Sandbox } from '../sandbox/cluster.ts'
 import type { Controllers } from './fleet-of-controllers.ts'
+import { policyAct } from './act-policy.ts'
 import { whoIs } from './checkers/fact.ts'
 import { type Action, type Ambush, type ChannelAnswer, NAMESPACE, type PlanObject, type Scenario } from './scenario.ts'
 
@@ -52,6 +53,7 @@ export function act(stage: Stage, action: Action): void {
       stage.channels.set(action.url, action.answer)
       return
     default:
+      if ('policy' in action) return policyAct(stage, action)
       return 'machine' in action ? machineAct(stage, action) : planAct(stage, action)
   }
 }
@@ -61,6 +63,7 @@ type PlanAction = Exclude<
   Action,
   | MachineAction
   | { controller: number }
+  | { policy: unknown }
   | { do: 'apiOutage' | 'compact' | 'silentWatches' | 'badRelease' | 'imageMissing' | 'moveChannel' | 'ambush' }
 >
 

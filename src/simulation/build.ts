@@ -42,6 +42,7 @@ export async function buildCluster(sandbox: Sandbox, scenario: Scenario): Promis
     planCRD as unknown as ApplyObject,
     policyCRD as unknown as ApplyObject,
     ...scenario.secrets.map(secret),
+    ...(scenario.policies as unknown as readonly ApplyObject[]),
   ]
   await finish(sandbox, async () => {
     for (const object of objects) await apply(sandbox, object)

@@ -72,3 +72,23 @@ export function askRetry(stage: Stage, plan: string, round: number): void {
     contentType: 'application/merge-patch+json',
   })
 }
+
+/** Waves that wait for somebody's word, as the Plans' status tells people: the value that it asks for, by Plan. */
+export function awaited(mirror: Mirror): readonly { readonly plan: string; readonly value: string }[] {
+  return [...mirror.plans.values()].flatMap(({ metadata, status }) => {
+    const said = [...(status?.conditions ?? []), ...(status?.nodeStatuses ?? [])].map(({ message }) => message ?? '')
+    const wanted = said.map((message) => /drover\.io\/approve: (\S+)/.exec(message)?.[1]).find((value) => value !== undefined)
+    const approved = metadata.annotations?.['drover.io/approve']?.split(',') ?? []
+    if (wanted === undefined || approved.includes(wanted)) return []
+    return [{ plan: metadata.name, value: [...approved, wanted].join(',') }]
+  })
+}
+
+export function approve(stage: Stage, plan: string, value: string): void {
+  person(stage, {
+    method: 'PATCH',
+    path: `/apis/upgrade.cattle.io/v1/namespaces/${NAMESPACE}/plans/${plan}`,
+    body: { metadata: { annotations: { 'drover.io/approve': value } } },
+    contentType: 'application/merge-patch+json',
+  })
+}

@@ -12,7 +12,7 @@ import { createJudge, type Judge } from './checkers/judge.ts'
 import { keyOf, recordOf } from './checkers/seen.ts'
 import { type Counters, counting } from './counters.ts'
 import { createControllers } from './fleet-of-controllers.ts'
-import { askRetry, failedPlans, mend, restartStale } from './operator.ts'
+import { approve, askRetry, awaited, failedPlans, mend, restartStale } from './operator.ts'
 import { phasesOf } from './phases.ts'
 import { type Action, NAMESPACE, type Scenario } from './scenario.ts'
 import { registerPrograms } from './programs.ts'
@@ -33,6 +33,7 @@ const RETRY_EVERY_MS = 15 * MINUTE
 const MAX_RETRIES = 6
 const EAGER_EVERY_MS = 3 * MINUTE
 const EAGER_RETRIES = 4
+const APPROVE_EVERY_MS = 3 * MINUTE
 
 /** What is under test: the real controller, or a stand-in. */
 export type ControllerUnderTest = (process: Process, env: Readonly<Record<string, string>>, signal: AbortSignal) => Promise<void>
@@ -139,6 +140,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   faults.rates = { ...scenario.rates }
   faults.exposed = (call) => whoIs(call.user) === 'drover'
   faults.onFault = (kind) => addByPhase(`fault ${kind}`, watching.phases())
+  judge.see({ kind: 'outside', mono: start, what: 'start' })
   controllers.start()
   for (const plan of scenario.plans) createPlan(stage, plan)
   for (const { atMs, action } of scenario.happenings) at(atMs, () => happen(action))
@@ -163,15 +165,28 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
       what()
       every(ms, what)
     })
+  if (scenario.policies.length > 0) {
+    every(APPROVE_EVERY_MS, () => {
+      for (const { plan, value } of awaited(judge.mirror)) {
+        add('operator approve')
+        happened(`approve ${value}`, { plan })
+        approve(stage, plan, value)
+      }
+    })
+  }
   if (scenario.eagerOperator) every(EAGER_EVERY_MS, () => operate(calm() ? 0 : EAGER_RETRIES))
   at(scenario.calmMs, () => every(RETRY_EVERY_MS, () => operate(EAGER_RETRIES + MAX_RETRIES)))
 
-  const opensBy = scenario.plans.some((plan) => plan.spec['window'] !== undefined) ? start + 45 * MINUTE : start
+  const windows = scenario.plans.some((plan) => plan.spec['window'] !== undefined) ? 45 * MINUTE : 0
+  const policyWindows = scenario.policies.some(({ spec }) => spec['windows'] !== undefined || spec['exclusions'] !== undefined)
+  const opensBy = start + Math.max(windows, policyWindows ? 60 * MINUTE + clocksApart(scenario) : 0)
+  // Waves soak and retries wait by clocks that may be far apart.
+  const enough = QUIET_MS + (scenario.policies.length > 0 ? clocksApart(scenario) : 0)
   const over = () => {
     const now = sandbox.clock.mono()
     if (options.stopAtViolation !== false && judge.violations.length > 0) return true
     const quiet = now - Math.max(watching.lastControllerWrite(), lastInput, calmAt, opensBy)
-    return quiet > QUIET_MS && (quiet > LONG_QUIET_MS || !busy(judge))
+    return quiet > enough && (quiet > LONG_QUIET_MS || !busy(judge))
   }
   const ended = await sandbox.run(over, scenario.calmMs + BOUND_MS)
   if (judge.violations.length === 0) judge.see({ kind: 'end', mono: sandbox.clock.mono(), stillWriting: !ended })
@@ -201,6 +216,12 @@ function busy(judge: Judge): boolean {
   return [...judge.mirror.nodes.values()].some((node) => recordOf(node)?.work !== undefined)
 }
 
+/** How far apart the wall clocks of two controllers are at most. */
+function clocksApart({ controllers }: Scenario): number {
+  const skews = controllers.map(({ skewMs }) => skewMs)
+  return Math.max(...skews) - Math.min(...skews)
+}
+
 const isStrict = ({ env }: Scenario): boolean => env['DROVER_COMPATIBILITY'] === 'strict'
 
 /** How many nodes of Plans that still exist were done and failed in the end. */
@@ -217,9 +238,12 @@ function outcomesOf(mirror: Judge['mirror']): Readonly<Record<string, number>> {
 
 function truthOf(sandbox: Sandbox, scenario: Scenario): Truth {
   const maxUnavailable = scenario.env['DROVER_CLUSTER_MAX_UNAVAILABLE']
+  const ahead = sandbox.clock.wall() - sandbox.clock.mono()
   return {
     ...(maxUnavailable === undefined ? {} : { maxUnavailable }),
     strict: isStrict(scenario),
+    clocksApartMs: clocksApart(scenario),
+    wall: (user, mono) => ahead + mono + (scenario.controllers[Number(user.slice('drover-'.length))]?.skewMs ?? 0),
     namespace: NAMESPACE,
     well(name) {
       const machine = sandbox.machines.get(name)

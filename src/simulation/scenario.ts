@@ -11,7 +11,19 @@ export const NAMESPACE = 'system-upgrade'
 export interface PlanObject {
   readonly apiVersion: 'upgrade.cattle.io/v1'
   readonly kind: 'Plan'
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly annotations?: Readonly<Record<string, string>> }
+  readonly metadata: {
+    readonly name: string
+    readonly namespace: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  readonly spec: Readonly<Record<string, unknown>>
+}
+
+export interface PolicyObject {
+  readonly apiVersion: 'drover.io/v1alpha1'
+  readonly kind: 'RolloutPolicy'
+  readonly metadata: { readonly name: string; readonly namespace: string }
   readonly spec: Readonly<Record<string, unknown>>
 }
 
@@ -66,6 +78,16 @@ export type Action =
   | { readonly do: 'rotateSecret'; readonly name: string }
   | { readonly do: 'deleteJob' }
   | { readonly do: 'moveChannel'; readonly url: string; readonly answer: ChannelAnswer }
+  // people and RolloutPolicies
+  | { readonly do: 'editPolicy'; readonly policy: string; readonly spec: Readonly<Record<string, unknown>> }
+  | { readonly do: 'pausePolicy'; readonly policy: string; readonly undoAfterMs: number }
+  /** Unreadable, until it has its own `windows` again. */
+  | { readonly do: 'breakPolicy'; readonly policy: string; readonly windows: unknown; readonly undoAfterMs: number }
+  /** Another that means a Plan by name. */
+  | { readonly do: 'rivalPolicy'; readonly policy: PolicyObject; readonly undoAfterMs: number }
+  /** It comes back, or at once these Plans are allowed to go on without. */
+  | { readonly do: 'deletePolicy'; readonly policy: string; readonly againAfterMs: number }
+  | { readonly do: 'deletePolicy'; readonly policy: string; readonly plans: readonly string[] }
 
 /**
  * Waits for the next controller's write of that kind on some node, and strikes `delayMs` later: at that node, at its Plan, or at another server.
@@ -115,6 +137,8 @@ export interface Scenario {
   /** Some budgets allow nothing; at `calmMs` all are lifted by a person. */
   readonly workloads: readonly WorkloadSpec[]
   readonly plans: readonly PlanObject[]
+  /** There before the controllers are. */
+  readonly policies: readonly PolicyObject[]
   /** Nodes that a former SUC left in `status.applying` of the first Plan, cordoned if that Plan cordons or drains: machine indexes. */
   readonly leftovers: readonly number[]
   /** Whether somebody asks for a retry of what failed while things still go wrong. */

@@ -5,7 +5,8 @@ import type { WorkloadSpec } from '../sandbox/standard-cluster.ts'
 import { type Dice, dice } from './dice.ts'
 import { makeHappenings } from './happenings.ts'
 import { makePlans, type PlanDraft } from './plans.ts'
-import type { Scenario } from './scenario.ts'
+import { makePolicies } from './policies.ts'
+import type { Happening, Scenario } from './scenario.ts'
 
 const MINUTE = 60_000
 /** One world in so many runs in strict compatibility. By number, so that the others stay what they are. */
@@ -27,21 +28,24 @@ export function makeScenario(seed: number): Scenario {
   const chaos = d.chance(0.88)
   const draft: Draft = { seed, distro, machines, calmMs: chaos ? d.int(6, 40) * MINUTE : MINUTE }
   const plans: PlanDraft = makePlans(d, draft)
+  const strict = seed % STRICT_EVERY === 0
+  const policies = makePolicies(draft, plans, chaos, strict)
   return {
     seed,
-    machines,
+    machines: policies.machines,
     workloads: makeWorkloads(d, machines.length),
-    plans: plans.plans,
+    plans: policies.plans,
+    policies: policies.policies,
     leftovers: d.chance(0.1) ? d.some([...machines.keys()], 0.15).slice(0, 3) : [],
     eagerOperator: chaos && d.chance(0.5),
     secrets: plans.secrets,
     channels: plans.channels,
     controllers: makeControllers(d),
     splitBrain: chaos && d.chance(0.15),
-    env: { ...makeEnv(d), ...(seed % STRICT_EVERY === 0 ? { DROVER_COMPATIBILITY: 'strict' } : {}) },
+    env: { ...makeEnv(d), ...(strict ? { DROVER_COMPATIBILITY: 'strict' } : {}) },
     rates: chaos ? makeRates(d) : {},
     crashRate: chaos && d.chance(0.7) ? d.pick([0.01, 0.03, 0.1]) : 0,
-    happenings: chaos ? makeHappenings(d, draft, plans) : [],
+    happenings: inOrder([...(chaos ? makeHappenings(d, draft, plans) : []), ...policies.happenings]),
     calmMs: draft.calmMs,
   }
 }
@@ -126,3 +130,5 @@ function makeRates(d: Dice): Scenario['rates'] {
   for (const kind of faultKinds) if (TYPICAL[kind] > 0 && d.chance(0.4)) rates[kind] = TYPICAL[kind] * d.pick([0.3, 1, 2])
   return rates
 }
+
+const inOrder = (happenings: readonly Happening[]) => happenings.toSorted((a, b) => a.atMs - b.atMs)

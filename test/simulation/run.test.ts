@@ -9,6 +9,7 @@ const calm: Scenario = {
   ...makeScenario(1),
   machines: [1, 2, 3].map((i) => ({ name: `server-${i}`, role: 'server' as const, version: 'v1.33.3+rke2r1' })),
   workloads: [],
+  policies: [],
   secrets: [],
   channels: {},
   leftovers: [],

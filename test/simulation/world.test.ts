@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals'
 import { parseSettings } from '../../src/controller/settings.ts'
 import { decodePlan } from '../../src/api/decode-plan.ts'
+import { decodePolicy } from '../../src/api/decode-policy.ts'
 import type { Json } from '../../src/base/json.ts'
+import { faultsOf } from '../../src/rollout/policy/rules.ts'
 import { makeScenario } from '../../src/simulation/world.ts'
 
 const SEEDS = Array.from({ length: 400 }, (_, i) => i + 1)
@@ -12,9 +14,13 @@ describe('makeScenario', () => {
     expect(JSON.stringify(makeScenario(8))).not.toBe(JSON.stringify(makeScenario(7)))
   })
 
-  test('every Plan decodes and every environment is understood', () => {
+  test('every Plan and every policy decodes and every environment is understood', () => {
     for (const seed of SEEDS) {
-      const { plans, env } = makeScenario(seed)
+      const { plans, policies, env } = makeScenario(seed)
+      for (const policy of policies) {
+        const view = decodePolicy(policy as unknown as Json)
+        expect(view?.ok === true ? faultsOf(view.policy) : view).toEqual([])
+      }
       for (const plan of plans) expect(decodePlan(plan as unknown as Json)).toMatchObject({ ok: true })
       expect(parseSettings(env, []).warnings).toEqual([])
     }
@@ -39,6 +45,6 @@ describe('makeScenario', () => {
 
   test('every kind of happening comes up', () => {
     const kinds = new Set(SEEDS.flatMap((seed) => makeScenario(seed).happenings.map(({ action }) => action.do)))
-    expect(kinds.size).toBe(33)
+    expect(kinds.size).toBe(38)
   })
 })

@@ -12,6 +12,7 @@ import {
   type SeenPlan,
   selects,
 } from './seen.ts'
+import { policyExcuse, policyNodeExcuse } from './policy-excuses.ts'
 import { isKnownImage, readVersion } from './versions.ts'
 
 /** What the judge knows of the simulated hosts and of the settings, beside the history. */
@@ -24,6 +25,10 @@ export interface Truth {
   namespaceHeld(): boolean
   /** The controllers run in strict compatibility: promises 3 to 7 are not given, and Jobs cordon the nodes. */
   readonly strict?: boolean
+  /** Wall-clock time of a user's process at that moment. */
+  wall?(user: string, mono: number): number
+  /** How far the wall clocks of two controllers may be apart, in milliseconds. */
+  readonly clocksApartMs?: number
   /** DROVER_CLUSTER_MAX_UNAVAILABLE, if it is set. */
   readonly maxUnavailable?: string
 }
@@ -50,6 +55,7 @@ export type Excuse =
   | 'foreignCordon'
   | 'downgrade'
   | 'minorSkip'
+  | 'etcdTooOld'
   | 'aboveServer'
   | 'imageMismatch'
   | 'taint'
@@ -60,6 +66,11 @@ export type Excuse =
   | 'slots'
   | 'budget'
   | 'endless'
+  | 'policy'
+  | 'policyBudget'
+  | 'wave'
+  | 'maxFailures'
+  | 'policyRetry'
 
 /** Plans of the controller's namespace that still exist. */
 export function plansOf(mirror: Mirror, truth: Truth): readonly SeenPlan[] {
@@ -98,6 +109,8 @@ export function planExcuse(plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse
     return 'imageMismatch'
   // A Job without a deadline may wait for ever, and strict waits with it.
   if (truth.strict === true && plan.spec.jobActiveDeadlineSecs === 0) return 'endless'
+  const policy = truth.strict === true ? undefined : policyExcuse(plan, mirror)
+  if (policy !== undefined) return policy
   const [verb, needed] = plan.spec.prepare?.args ?? []
   if (
     verb === 'prepare' &&
@@ -119,7 +132,11 @@ function dependencyMet(plan: SeenPlan, other: SeenPlan | undefined, mirror: Mirr
 
 /** Why a node that its Plan selects may rightly not be done; undefined = nothing holds it. */
 export function nodeExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Truth): Excuse | undefined {
-  return ownExcuse(node, plan, mirror, truth) ?? slotsExcuse(node, plan, mirror, truth)
+  return (
+    ownExcuse(node, plan, mirror, truth) ??
+    slotsExcuse(node, plan, mirror, truth) ??
+    (truth.strict === true ? undefined : policyNodeExcuse(node, plan, mirror, truth))
+  )
 }
 
 /** What holds this node itself, whatever becomes of others. */
@@ -149,9 +166,22 @@ function versionExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror): Excuse |
   if (isServer(node)) {
     // Whatever server is the oldest, no server may get two minors ahead of it.
     const skips = servers.some((server) => target.minor > (readVersion(kubeletOf(server))?.minor ?? target.minor) + 1)
-    return target.minor > from.minor + 1 || skips ? 'minorSkip' : undefined
+    if (target.minor > from.minor + 1 || skips) return 'minorSkip'
+    return etcdTooOld(node, plan.status?.latestVersion ?? '', mirror) ? 'etcdTooOld' : undefined
   }
   return servers.some((server) => (readVersion(kubeletOf(server))?.rank ?? target.rank) < target.rank) ? 'aboveServer' : undefined
+}
+
+/** RKE2 v1.33.11 and later bring etcd 3.6, for which each member must have run 3.5.26: v1.32.11+rke2r3, v1.33.7+rke2r3. */
+export function etcdTooOld(server: SeenNode, target: string, mirror: Mirror): boolean {
+  if (!isEtcd(server) || mirror.policies.allows(kubeletOf(server), target)) return false
+  const rank = (text: string): number => (text.includes('rke2') ? (readVersion(text)?.rank ?? 0) : 0)
+  if (rank(target) < rank('v1.33.11+rke2r1')) return false
+  return [...mirror.nodes.values()].filter(isEtcd).some((member) => {
+    const at = rank(kubeletOf(member))
+    const ready = at >= rank('v1.33.7+rke2r3') || (at >= rank('v1.32.11+rke2r3') && at < rank('v1.33.0+rke2r1'))
+    return at > 0 && !ready
+  })
 }
 
 /** DaemonSet pods on the node, and a drain that may neither evict nor ignore them: a person has to decide. */
@@ -195,7 +225,7 @@ function budgetExcuse(node: SeenNode, plan: SeenPlan, mirror: Mirror, truth: Tru
 }
 
 /** A failed node that stands in `applying` counts as unavailable (design §4.8). */
-function keepsFailure(node: SeenNode, mirror: Mirror): boolean {
+export function keepsFailure(node: SeenNode, mirror: Mirror): boolean {
   const failed = Object.entries(recordOf(node)?.past ?? {}).filter(([, outcome]) => outcome.result === 'Failed')
   return failed.some(([key]) => mirror.plans.get(key)?.status?.applying?.includes(hostnameOf(node) ?? '') === true)
 }

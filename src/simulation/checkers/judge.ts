@@ -12,6 +12,12 @@ import { neverTwice } from './never-twice.ts'
 import { noHotLoop } from './no-hot-loop.ts'
 import { nothingLeft } from './nothing-left.ts'
 import { onlyOurCordons } from './only-our-cordons.ts'
+import { policyAfter } from './policy-after.ts'
+import { policyBudget } from './policy-budget.ts'
+import { policyFailures } from './policy-failures.ts'
+import { policyTime } from './policy-time.ts'
+import { policyWaves } from './policy-waves.ts'
+import { policyWord } from './policy-word.ts'
 import { quorum } from './quorum.ts'
 
 /** All checkers over one mirror. Feed it every fact in order. */
@@ -33,7 +39,7 @@ export function createJudge(truth: Truth): Judge {
     claimFirst(mirror),
     heldStart(mirror),
     noHotLoop(),
-    neverTwice(mirror),
+    neverTwice(mirror, excused),
     itEnds(mirror, truth, excused),
     nothingLeft(mirror, truth),
   ]
@@ -43,6 +49,12 @@ export function createJudge(truth: Truth): Judge {
     quorum(mirror),
     forwardOnly(mirror),
     lookBeforeCordon(mirror),
+    policyWord(mirror),
+    policyBudget(mirror, truth),
+    policyWaves(mirror, truth),
+    policyTime(mirror, truth),
+    policyAfter(mirror),
+    policyFailures(mirror),
   ]
   const checkers = truth.strict === true ? always : [...always, ...native]
   const violations: Violation[] = []

@@ -63,7 +63,7 @@ function overBudget(mirror: Mirror, truth: Truth, node: SeenNode, key: string, m
 }
 
 /** `ownSince`: cordons of ours set since then do not count (the one that this very write sets). */
-function isDown(mirror: Mirror, node: SeenNode, known: number, ownSince = Number.POSITIVE_INFINITY): boolean {
+export function isDown(mirror: Mirror, node: SeenNode, known: number, ownSince = Number.POSITIVE_INFINITY): boolean {
   const { cordon, notReadySince } = mirror.node(node.metadata.uid)
   if (notReadySince !== undefined && notReadySince <= known) return true
   return cordon !== undefined && (cordon.by === 'drover' ? cordon.mono < ownSince : cordon.mono <= known)

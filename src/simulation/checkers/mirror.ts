@@ -1,4 +1,5 @@
 import { type Fact, type HistoryWrite, took, type Who, whoIs } from './fact.ts'
+import { type PolicyPast, policyPast } from './policy-past.ts'
 import { hostnameOf, isCordoned, isReady, kubeletOf, keyOf, type SeenJob, type SeenNode, type SeenPlan, type SeenPod } from './seen.ts'
 
 /** When a hostname came into a Plan's `status.applying`, and by whom. */
@@ -16,6 +17,8 @@ export interface NodeStory {
   notReadySince?: number
   /** The last time its Lease or its Ready condition was renewed. */
   beat: { n: number; mono: number }
+  /** When it registered, or its labels were last changed by others than controllers. */
+  settled: number
   /** Every kubelet version that the Node showed. */
   versions: { version: string; n: number; mono: number }[]
 }
@@ -41,6 +44,11 @@ export interface Mirror {
   nodeByHostname(hostname: string): SeenNode | undefined
   /** What a hash of a Plan stood for when it was the latest. */
   version(planKey: string, hash: string): { readonly version: string; readonly image: string } | undefined
+  readonly policies: PolicyPast
+  /** When a Plan was last made, edited or deleted. */
+  readonly plansChanged: () => number
+  /** When the last Node went. */
+  readonly nodeGone: () => number
   /** Since when a simulated host's etcd has been down. */
   readonly etcdDownSince: ReadonlyMap<string, number>
   take(fact: Fact): void
@@ -55,16 +63,23 @@ export function createMirror(): Mirror {
   const planStories = new Map<string, PlanStory>()
   const hashes = new Map<string, { version: string; image: string }>()
   const etcdDownSince = new Map<string, number>()
+  const policies = policyPast()
+  let plansChanged = 0
+  let nodeGone = 0
 
-  const node = (uid: string): NodeStory => remember(nodeStories, uid, () => ({ beat: { n: 0, mono: 0 }, versions: [] }))
+  const node = (uid: string): NodeStory => remember(nodeStories, uid, () => ({ beat: { n: 0, mono: 0 }, settled: 0, versions: [] }))
   const plan = (key: string): PlanStory =>
     remember(planStories, key, () => ({ concurrency: [], claims: new Map(), lastClaim: new Map(), inputChanged: 0 }))
 
   function tellNode(write: HistoryWrite): void {
     const before = write.before as SeenNode | undefined
     const after = write.after as SeenNode | undefined
-    if (after === undefined) return
+    if (after === undefined) {
+      nodeGone = write.mono
+      return
+    }
     const story = node(after.metadata.uid)
+    if (before === undefined || (whoIs(write.user) === 'person' && !sameLabels(before, after))) story.settled = write.mono
     if (isCordoned(after) && !isCordoned(before)) story.cordon = { by: whoIs(write.user), n: write.n, mono: write.mono }
     if (!isCordoned(after)) delete story.cordon
     if (isReady(after)) delete story.notReadySince
@@ -82,7 +97,10 @@ export function createMirror(): Mirror {
     const key = keyOf(seen.metadata)
     const story = plan(key)
     const same = before !== undefined && after !== undefined && before.metadata.uid === after.metadata.uid
-    if (!same || inputsOf(before) !== inputsOf(after)) story.inputChanged = write.n
+    if (!same || inputsOf(before) !== inputsOf(after)) {
+      story.inputChanged = write.n
+      plansChanged = write.mono
+    }
     if (after === undefined) {
       story.claims.clear()
       return
@@ -115,10 +133,14 @@ export function createMirror(): Mirror {
     pods,
     node,
     plan,
+    policies,
+    plansChanged: () => plansChanged,
+    nodeGone: () => nodeGone,
     etcdDownSince,
     nodeByHostname: (hostname) => [...nodes.values()].find((seen) => hostnameOf(seen) === hostname),
     version: (planKey, hash) => hashes.get(`${planKey}|${hash}`),
     take(fact) {
+      policies.take(fact)
       if (fact.kind === 'etcd') {
         if (fact.up) etcdDownSince.delete(fact.member)
         else etcdDownSince.set(fact.member, fact.mono)
@@ -171,4 +193,8 @@ function readyBeat(seen: SeenNode | undefined): string | undefined {
 
 function inputsOf(seen: SeenPlan): string {
   return `${seen.metadata.generation}|${seen.status?.latestHash}|${seen.metadata.annotations?.['drover.io/retry']}`
+}
+
+function sameLabels(before: SeenNode, after: SeenNode): boolean {
+  return JSON.stringify(before.metadata.labels) === JSON.stringify(after.metadata.labels)
 }

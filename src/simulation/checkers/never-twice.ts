@@ -1,3 +1,4 @@
+import type { Excuse } from './excuses.ts'
 import { type Checker, type HistoryWrite, took, whoIs } from './fact.ts'
 import type { Mirror } from './mirror.ts'
 import { recordOf, type SeenJob, type SeenNode, type SeenPod } from './seen.ts'
@@ -7,11 +8,11 @@ const PREFIX = 'plan.upgrade.cattle.io/'
 
 /**
  * Promise 9. Whatever dies: for one node, one Plan and one hash, pods of one apply Job run, unless the Plan's inputs (spec, hash, retry) changed in
- * between, or a person deleted that Job or took the node's label away; and a node is not cordoned a second time for them, unless something outside happened in between that could be the cause.
+ * between, or a person deleted that Job or took the node's label away, or the first failed and a policy grants retries; and a node is not cordoned a second time for them, unless something outside happened in between that could be the cause.
  */
-export function neverTwice(mirror: Mirror): Checker {
+export function neverTwice(mirror: Mirror, excused: Map<Excuse, number> = new Map()): Checker {
   /** By node, Plan and hash: the last apply Job that ran a pod there. */
-  const runs = new Map<string, { readonly job: string; readonly n: number }>()
+  const runs = new Map<string, { readonly job: string; readonly n: number; readonly retries: number }>()
   /** When work on a node, and a Job, were begun: what people ask for after that is a wish of its own. */
   const taken = new Map<string, number>()
   const made = new Map<string, number>()
@@ -21,6 +22,8 @@ export function neverTwice(mirror: Mirror): Checker {
   const deletedByHand = new Set<string>()
   /** Last write of a person that changed a Plan's label on a node, by node and Plan name: taking it away asks for another run. */
   const relabelled = new Map<string, number>()
+  /** When a node was last written down as failed, by node UID and Plan. */
+  const failures = new Map<string, number>()
   const cordons = new Map<string, number>()
   let lastOutside = 0
   let seen = 0
@@ -43,10 +46,16 @@ export function neverTwice(mirror: Mirror): Checker {
     const key = `${nodeUID}|${plan?.metadata.uid}|${hash}`
     const before = runs.get(key)
     if (before?.job === owner.uid) return []
-    runs.set(key, { job: owner.uid, n: Math.min(made.get(owner.uid) ?? write.n, taken.get(place.node) ?? write.n) })
-    checks += 1
     const asked = Math.max(mirror.plan(place.plan).inputChanged, relabelled.get(`${place.node}|${planName}`) ?? 0)
-    if (before === undefined || asked > before.n || deletedByHand.has(before.job)) return []
+    const free = before === undefined || asked > before.n || deletedByHand.has(before.job)
+    const retries = free ? 0 : before.retries + 1
+    runs.set(key, { job: owner.uid, n: Math.min(made.get(owner.uid) ?? write.n, taken.get(place.node) ?? write.n), retries })
+    checks += 1
+    if (free) return []
+    if (retries <= mirror.policies.mostRetries && hasFailed(nodeUID, place.plan, before.n)) {
+      excused.set('policyRetry', (excused.get('policyRetry') ?? 0) + 1)
+      return []
+    }
     return [`${place.node} runs a second Job of ${place.plan} for hash ${hash}; the first was made at write ${before.n}`]
   }
 
@@ -59,7 +68,18 @@ export function neverTwice(mirror: Mirror): Checker {
     cordons.set(key, taken.get(write.ref.name ?? '') ?? write.n)
     checks += 1
     if (before === undefined || lastOutside >= before || mirror.plan(work.plan).inputChanged > before) return []
+    if (mirror.policies.mostRetries > 0 && hasFailed(uid, work.plan, before)) return []
     return [`${write.ref.name} is cordoned a second time for ${work.plan} (first at write ${before}) though nothing happened outside`]
+  }
+
+  const hasFailed = (nodeUID: string | undefined, plan: string, since: number) => (failures.get(`${nodeUID}|${plan}`) ?? 0) > since
+
+  function noteFailures(write: HistoryWrite): void {
+    const before = recordOf(write.before as SeenNode | undefined)?.past ?? {}
+    const after = write.after as SeenNode | undefined
+    for (const [plan, outcome] of Object.entries(recordOf(after)?.past ?? {}))
+      if (outcome.result === 'Failed' && JSON.stringify(outcome) !== JSON.stringify(before[plan]))
+        failures.set(`${after?.metadata.uid}|${plan}`, write.n)
   }
 
   function noteLabels(write: HistoryWrite): void {
@@ -80,6 +100,7 @@ export function neverTwice(mirror: Mirror): Checker {
       seen = fact.write.n
       if (!took(fact.write)) return []
       if (fact.write.ref.resource === 'nodes' && whoIs(fact.write.user) === 'person') noteLabels(fact.write)
+      if (fact.write.ref.resource === 'nodes' && whoIs(fact.write.user) === 'drover') noteFailures(fact.write)
       const touches = touchesOf(fact.write, mirror)
       if (touches.some((touch) => touch.what === 'work')) taken.set(fact.write.ref.name ?? '', fact.write.n)
       if (fact.write.ref.resource === 'nodes' && fact.write.verb === 'create')

@@ -14,6 +14,7 @@ interface Condition {
   readonly type: string
   readonly status: string
   readonly reason?: string
+  readonly message?: string
   readonly lastHeartbeatTime?: string
 }
 
@@ -64,6 +65,7 @@ export interface SeenPlan {
     readonly latestVersion?: string
     readonly latestHash?: string
     readonly applying?: readonly string[] | null
+    readonly nodeStatuses?: readonly { readonly message?: string }[]
   }
 }
 

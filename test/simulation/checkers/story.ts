@@ -21,6 +21,12 @@ export interface Story {
     options?: { uid?: string; hash?: string; version?: string; annotations?: Record<string, string>; generation?: number },
   ): void
   deletePlan(name: string): void
+  /** The controller writes the Plan's annotations. */
+  annotate(name: string, annotations: Readonly<Record<string, string>>): void
+  policy(name: string, spec: object): void
+  deletePolicy(name: string): void
+  /** The controllers start: what was before, they have seen. */
+  start(): void
   claim(plan: string, hostnames: readonly string[], user?: string): void
   job(
     name: string,
@@ -191,6 +197,27 @@ export function story(make: (mirror: Mirror) => Checker): Story & { readonly che
     deletePlan(name) {
       const before = mirror.plans.get(`${NAMESPACE}/${name}`)
       replace('plans', { name, namespace: NAMESPACE }, before, undefined, 'person')
+    },
+    annotate(name, annotations) {
+      const before = mirror.plans.get(`${NAMESPACE}/${name}`) as SeenPlan
+      const after = { ...before, metadata: { ...before.metadata, annotations } }
+      replace('plans', { name, namespace: NAMESPACE }, before, after, 'drover-1')
+    },
+    policy(name, spec) {
+      const before = mirror.policies.now.get(name)
+      replace(
+        'rolloutpolicies',
+        { name, namespace: NAMESPACE },
+        before,
+        { metadata: { name, namespace: NAMESPACE, uid: `uid-${name}` }, spec },
+        'person',
+      )
+    },
+    deletePolicy(name) {
+      replace('rolloutpolicies', { name, namespace: NAMESPACE }, mirror.policies.now.get(name), undefined, 'person')
+    },
+    start() {
+      see({ kind: 'outside', mono, what: 'start' })
     },
     claim(plan, hostnames, user = 'drover-1') {
       const before = mirror.plans.get(`${NAMESPACE}/${plan}`) as SeenPlan
