@@ -6,6 +6,8 @@ export interface Mutant {
   readonly replace: string
   /** Beginnings of the promises that it breaks; that it breaks another by chance proves nothing. */
   readonly breaks: readonly string[]
+  /** A world that betrayed it once, looked at before all others are searched. */
+  readonly seed?: number
 }
 
 /** Each removes a safeguard that a promise rests on. */
@@ -40,9 +42,33 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'retry not remembered',
-    file: 'src/rollout/slots.ts',
+    file: 'src/rollout/failures.ts',
     find: '(retry !== undefined && retry !== past.retrySeen)',
     replace: 'retry !== undefined',
     breaks: ['9'],
+  },
+  {
+    name: "a policy's budget counts only nodes in flight",
+    file: 'src/rollout/ledger.ts',
+    find: "world.nodes.filter((node) => node.ready !== 'True' || node.unschedulable || disrupted(node))",
+    replace: 'world.nodes.filter((node) => disrupted(node))',
+    breaks: ['1 policy budget'],
+    seed: 136,
+  },
+  {
+    name: 'waves in any order',
+    file: 'src/rollout/policy/waves.ts',
+    find: 'return own !== -1 && own <= index ? undefined : found',
+    replace: 'return undefined',
+    breaks: ['1 policy waves'],
+    seed: 9,
+  },
+  {
+    name: 'a policy that is gone counts as none',
+    file: 'src/rollout/gates/plan-gates.ts',
+    find: 'if (rules.policy !== undefined || before === undefined || before.hash !== hash) return undefined',
+    replace: 'if (before?.hash !== null) return undefined',
+    breaks: ['1 policy in force'],
+    seed: 239,
   },
 ]
