@@ -160,6 +160,9 @@ const drain = object('How nodes are drained, for Plans with drain.', {
   maxBlockedNodes: share(
     'With more nodes released or quarantined no other node is taken: a number, or a share of the nodes of the Plan. 1 by default.',
   ),
+  volumeDetachTimeout: duration(
+    'So long a drained node is watched until no VolumeAttachment names it any more; then the upgrade goes on. 0 by default: not at all.',
+  ),
   rules: list('What the drain does with pods of a kind. The first rule that selects a pod counts.', drainRule),
 })
 

@@ -96,11 +96,16 @@ const drain = object({
   onTimeout: orDefault(z.enum(['Fail', 'Release', 'Quarantine', 'Proceed']), 'Fail' as const),
   maxBlockedNodes: orDefault(intOrPercent, { kind: 'count', count: 1 } as const),
   rules: orDefault(z.array(drainRule), []),
+  volumeDetachTimeout: orDefault(duration, 0),
 })
   .refine(({ timeout, rules }) => !rules.some(({ timeoutMs }) => timeout !== undefined && timeout > 0 && (timeoutMs ?? 0) > timeout), {
     error: 'no rule may wait longer than drain.timeout',
   })
-  .transform(({ timeout, ...rest }) => ({ ...rest, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
+  .transform(({ timeout, volumeDetachTimeout, ...rest }) => ({
+    ...rest,
+    volumeDetachMs: volumeDetachTimeout,
+    ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+  }))
 
 const wave = object({
   name: text.regex(/^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/, { error: 'must be letters, digits, dashes, dots and underscores' }),

@@ -155,6 +155,8 @@ export interface DrainPolicy {
   readonly onTimeout: 'Fail' | 'Release' | 'Quarantine' | 'Proceed'
   /** With more nodes than these released or quarantined, no other node is taken. Default 1. */
   readonly maxBlockedNodes: IntOrPercent
+  /** How long a drained node is watched for volumes that are still attached to it. 0, the default: not at all. */
+  readonly volumeDetachMs: number
   /** The first that selects a pod counts. */
   readonly rules: readonly DrainRule[]
 }

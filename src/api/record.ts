@@ -25,6 +25,8 @@ const work = z.looseObject({
   startedAt: time.optional(),
   jobUID: z.string().optional(),
   preparedAt: time.optional(),
+  /** From then on the policy waits for volumes to be detached. */
+  drainedAt: time.optional(),
   /** Name of the etcd snapshot that `prepare` took. */
   snapshot: z.string().optional(),
   provenAt: time.optional(),

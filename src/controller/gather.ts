@@ -1,6 +1,7 @@
 /** Brings the world together for a decision, and fetches what the last one needed: bounded, de-duplicated, each with a deadline. */
 import type { Pod, Secret } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
+import type { VolumeAttachment } from 'kubernetes-types/storage/v1.d.ts'
 import pLimit from 'p-limit'
 import { messageOf } from '../base/errors.ts'
 import type { Process } from '../base/process.ts'
@@ -12,6 +13,7 @@ import { channelHeaders, checkChannelURL, interpretAnswer } from '../rollout/cha
 import type { DrainView, Fresh, Moment, Need, World } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import { createEvaluateGate } from './evaluate-gate.ts'
+import { listSnapshots } from './list-snapshots.ts'
 import type { Memory } from './memory.ts'
 import { tryEvictions } from './try-evictions.ts'
 
@@ -20,14 +22,14 @@ const FETCHES = 8
 /** A fetch that failed is not tried again sooner. */
 const ERROR_RETRY_MS = 5_000
 /** What lies outside of the cluster, or waits for a person, is asked again ever more seldom, up to this. */
-const MAX_ERROR_RETRY_MS = { channel: 300_000, dryRun: 60_000, gate: 30_000 }
+const MAX_ERROR_RETRY_MS = { channel: 300_000, dryRun: 60_000, gate: 30_000, snapshots: 60_000 }
 /** Gates may ask servers that do not answer; what the rollout itself needs does not queue behind them. */
 const GATES = 4
 const LOG_LINES = '20'
 /** An answer that nobody has asked for in so long is forgotten. */
 const FORGET_MS = 3_600_000
-/** Views of several nodes that are read at about the same time share the list of PodDisruptionBudgets: the API server judges each eviction anyway. */
-const BUDGETS_SHARED_MS = 1_000
+/** Nodes that are looked at at about the same time share the list of PodDisruptionBudgets (the API server judges each eviction anyway), and that of VolumeAttachments. */
+const SHARED_MS = 1_000
 /** DaemonSets seldom come and go. */
 const DAEMONSET_MAX_AGE_MS = 300_000
 
@@ -53,7 +55,8 @@ export function createGather(
   const under = new Set<string>()
   const askedAt = new Map<string, { at: number; failures: number; need: Need; wantedAt: number }>()
   const daemonSets = new Map<string, { at: number; exists: boolean }>()
-  let budgets: { at: number; list: Promise<readonly PodDisruptionBudget[]> } | undefined
+  const budgets = shared<PodDisruptionBudget>('/apis/policy/v1/poddisruptionbudgets')
+  const attachments = shared<VolumeAttachment>('/apis/storage.k8s.io/v1/volumeattachments')
   let clusterID: string | undefined
   caches.plans.subscribe(() => {
     if (caches.plans.list().some((view) => view.plan?.spec.secrets?.some((secret) => secret.ignoreUpdates !== true) === true)) {
@@ -98,21 +101,25 @@ export function createGather(
     return answer.version
   }
 
+  /** One list for nodes that are looked at at about the same time. */
+  function shared<T extends object>(path: string): () => Promise<readonly T[]> {
+    let last: { readonly at: number; readonly list: Promise<readonly T[]> } | undefined
+    return () => {
+      const at = clock.mono()
+      if (last !== undefined && at - last.at < SHARED_MS) return last.list
+      const list = client.list<T>(path).then(({ items }) => items)
+      last = { at, list }
+      list.catch(() => (last = undefined))
+      return list
+    }
+  }
+
   async function drainView(node: string): Promise<DrainView> {
     const [pods, found] = await Promise.all([
       client.list<Pod>('/api/v1/pods', { query: { fieldSelector: `spec.nodeName=${node}` } }),
-      allBudgets(),
+      budgets(),
     ])
     return { pods: pods.items, budgets: found, daemonSets: await daemonSetsOf(pods.items) }
-  }
-
-  function allBudgets(): Promise<readonly PodDisruptionBudget[]> {
-    const at = clock.mono()
-    if (budgets !== undefined && at - budgets.at < BUDGETS_SHARED_MS) return budgets.list
-    const list = client.list<PodDisruptionBudget>('/apis/policy/v1/poddisruptionbudgets').then(({ items }) => items)
-    budgets = { at, list }
-    list.catch(() => (budgets = undefined))
-    return list
   }
 
   /** Which of the DaemonSets that the pods name exist, as `namespace/name`; kubectl looks too (a pod of one that is gone needs force). */
@@ -160,6 +167,11 @@ export function createGather(
         memory.drains.set(need.node, seen)
         return seen.ok
       }
+      case 'attachments': {
+        const seen = await attempt(async () => attachedTo(need.node, await attachments()))
+        memory.attachments.set(need.node, seen)
+        return seen.ok
+      }
       case 'tries': {
         const seen = await attempt(() => tryEvictions(client, need.pods, need.graceSeconds))
         memory.tries.set(need.node, seen)
@@ -192,6 +204,11 @@ export function createGather(
         )
         memory.logs.set(need.podUID, seen)
         return true
+      }
+      case 'snapshots': {
+        const seen = await attempt(() => listSnapshots(client))
+        memory.snapshots.set('etcd', seen)
+        return seen.ok
       }
       case 'dryRun': {
         const seen = await attempt(async () => {
@@ -235,7 +252,7 @@ export function createGather(
         if (under.has(key)) continue
         const last = askedAt.get(key)
         if (last !== undefined) last.wantedAt = now
-        const gone = (need.kind === 'drain' && !memory.drains.has(need.node)) || (need.kind === 'tries' && !memory.tries.has(need.node))
+        const gone = isForgotten(memory, need)
         const due =
           last === undefined || (gone && last.failures === 0)
             ? now
@@ -268,6 +285,21 @@ export function createGather(
   }
 }
 
+/** What the last answer said of the node went with its drain. */
+function isForgotten(memory: Memory, need: Need): boolean {
+  if (need.kind === 'drain') return !memory.drains.has(need.node)
+  if (need.kind === 'tries') return !memory.tries.has(need.node)
+  return need.kind === 'attachments' && !memory.attachments.has(need.node)
+}
+
+/** Names of the volumes, for people. */
+function attachedTo(node: string, attachments: readonly VolumeAttachment[]): readonly string[] {
+  return attachments
+    .filter(({ spec }) => spec.nodeName === node)
+    .map(({ metadata, spec }) => spec.source.persistentVolumeName ?? spec.source.inlineVolumeSpec?.csi?.driver ?? metadata?.name ?? '')
+    .toSorted()
+}
+
 function forget(memory: Memory, need: Need): void {
   switch (need.kind) {
     case 'channel':
@@ -278,7 +310,10 @@ function forget(memory: Memory, need: Need): void {
       return void memory.dryRuns.delete(need.key)
     case 'gate':
       return void memory.gates.delete(need.key)
+    case 'snapshots':
+      return void memory.snapshots.clear()
     case 'drain':
+    case 'attachments':
     case 'tries':
     case 'beat':
     case 'log':
@@ -296,7 +331,7 @@ const heldNamespace = (value: string | undefined) => (value === 'false' ? undefi
 
 /** How long to wait after so many failures in a row. */
 function errorRetryMs(need: Need, failures: number): number {
-  if (need.kind === 'channel' || need.kind === 'dryRun' || need.kind === 'gate')
+  if (need.kind === 'channel' || need.kind === 'dryRun' || need.kind === 'gate' || need.kind === 'snapshots')
     return Math.min(MAX_ERROR_RETRY_MS[need.kind], ERROR_RETRY_MS * 2 ** (failures - 1))
   return Math.min(ERROR_RETRY_MS, Math.max(need.maxAgeMs, 1000))
 }
@@ -305,6 +340,7 @@ function errorRetryMs(need: Need, failures: number): number {
 export function keyOf(need: Need): string {
   switch (need.kind) {
     case 'drain':
+    case 'attachments':
     case 'tries':
     case 'beat':
       return `${need.kind} ${need.node}`
@@ -314,6 +350,8 @@ export function keyOf(need: Need): string {
       return `secret ${need.name}`
     case 'log':
       return `log ${need.podUID}`
+    case 'snapshots':
+      return 'snapshots'
     case 'dryRun':
       return `dryRun ${need.key}`
     case 'gate':

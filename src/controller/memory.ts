@@ -1,14 +1,27 @@
 /** What a leader keeps in memory between passes. All of it can be lost: a new leader starts with an empty one (design §3). */
 import type { Secret } from 'kubernetes-types/core/v1.d.ts'
 import type { Hold } from '../api/reasons.ts'
-import type { Decision, DrainView, Evicted, EvictionTries, Fresh, GateSeen, Moment, Setback, World } from '../rollout/world.ts'
+import type {
+  Decision,
+  DrainView,
+  Evicted,
+  EvictionTries,
+  Fresh,
+  GateSeen,
+  Moment,
+  Setback,
+  SnapshotView,
+  World,
+} from '../rollout/world.ts'
 
 export interface Memory {
   readonly drains: Map<string, Fresh<DrainView>>
+  readonly attachments: Map<string, Fresh<readonly string[]>>
   readonly tries: Map<string, Fresh<EvictionTries>>
   readonly channels: Map<string, Fresh<string>>
   readonly secrets: Map<string, Fresh<Secret | null>>
   readonly logs: Map<string, Fresh<string>>
+  readonly snapshots: Map<'etcd', Fresh<readonly SnapshotView[] | 'unknown'>>
   readonly dryRuns: Map<string, Fresh<true>>
   readonly evictions: Map<string, Evicted>
   readonly rechecks: Map<string, Hold>
@@ -29,10 +42,12 @@ const SETBACK_MS = 60_000
 export function createMemory(): Memory {
   return {
     drains: new Map(),
+    attachments: new Map(),
     tries: new Map(),
     channels: new Map(),
     secrets: new Map(),
     logs: new Map(),
+    snapshots: new Map(),
     dryRuns: new Map(),
     evictions: new Map(),
     rechecks: new Map(),
@@ -49,9 +64,12 @@ export function createMemory(): Memory {
 export function remember(memory: Memory, decision: Decision, { now, nodes, pods, plans }: World): void {
   for (const key of memory.since.keys()) if (!decision.facts.has(key)) memory.since.delete(key)
   for (const key of decision.facts) if (!memory.since.has(key)) memory.since.set(key, now)
-  for (const kind of ['drain', 'tries'] as const) {
+  for (const [kind, known] of [
+    ['drain', memory.drains],
+    ['tries', memory.tries],
+    ['attachments', memory.attachments],
+  ] as const) {
     const wanted = new Set(decision.needs.flatMap((need) => (need.kind === kind ? [need.node] : [])))
-    const known = kind === 'drain' ? memory.drains : memory.tries
     for (const key of known.keys()) if (!wanted.has(key)) known.delete(key)
   }
   for (const name of memory.rechecks.keys()) if (!nodes.some((node) => node.name === name)) memory.rechecks.delete(name)

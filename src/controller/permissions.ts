@@ -67,6 +67,12 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
     { group: '', resource: 'pods/eviction', verbs: ['create'], why: 'draining nodes' },
     { group: 'apps', resource: 'daemonsets', verbs: ['get'], why: 'draining nodes: the pods of a DaemonSet that is gone need force' },
     { group: 'policy', resource: 'poddisruptionbudgets', verbs: ['list'], why: 'forecasting drains and naming what blocks them' },
+    {
+      group: 'storage.k8s.io',
+      resource: 'volumeattachments',
+      verbs: ['list'],
+      why: 'waiting for volumes to be detached, where a RolloutPolicy asks for it',
+    },
     { group: '', resource: 'pods', verbs: ['create', 'watch'], namespace: own, why: 'pulling images ahead and trying apply pods' },
     { group: '', resource: 'pods/log', verbs: ['get'], namespace: own, why: 'keeping the last lines of a failed upgrade' },
     {
@@ -93,6 +99,12 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
       why: 'electing a leader',
     },
     { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], namespace: NODE_LEASES, why: "seeing a node's heartbeat" },
+    {
+      group: 'k3s.cattle.io',
+      resource: 'etcdsnapshotfiles',
+      verbs: ['list'],
+      why: 'looking for a recent etcd snapshot, where a RolloutPolicy asks for it',
+    },
     { group: '', resource: 'events', verbs: ['create', 'patch'], why: 'events on Plans and nodes' },
     { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['create'], why: 'installing the CRDs at start' },
     {

@@ -91,8 +91,10 @@ export function enter(taken: Taken, pass: Pass): boolean {
   return true
 }
 
-function cordon(taken: Taken, pass: Pass, work: Work): void {
+function cordon(taken: Taken, pass: Pass, begun: Work): void {
   const { state, node } = taken
+  // Whatever was drained before, pods may have come since.
+  const { drainedAt: _before, ...work } = begun
   const record = recordOf(node)
   const again = record.cordon !== undefined
   pass.step(node.name, [

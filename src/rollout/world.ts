@@ -215,6 +215,8 @@ export interface Notice {
 /** What gather fetched because decide asked for it, and answers to what act tried. Absent = not known yet. */
 export interface Observed {
   readonly drains: ReadonlyMap<string, Fresh<DrainView>>
+  /** What VolumeAttachments name the node, for people, by node. */
+  readonly attachments: ReadonlyMap<string, Fresh<readonly string[]>>
   /** Dry runs of the evictions of a node's pods, by node. */
   readonly tries: ReadonlyMap<string, Fresh<EvictionTries>>
   readonly beats: ReadonlyMap<string, Beat>
@@ -222,6 +224,8 @@ export interface Observed {
   /** Secrets of the Plans' namespace by name; null = it does not exist. */
   readonly secrets: ReadonlyMap<string, Fresh<Secret | null>>
   readonly logs: ReadonlyMap<string, Fresh<string>>
+  /** Under `etcd`; `unknown` = the API server has no such kind. */
+  readonly snapshots: ReadonlyMap<'etcd', Fresh<readonly SnapshotView[] | 'unknown'>>
   /** What the checks of gates have found, by the need's key. */
   readonly gates: ReadonlyMap<string, Fresh<GateSeen>>
   /** By `<planKey>/<hash>`: the server-side dry run of the apply pod. */
@@ -233,6 +237,16 @@ export interface Observed {
   readonly setbacks: ReadonlyMap<string, Setback>
   /** Ids of notices whose matter is closed: delivered, or given up. */
   readonly notified: ReadonlySet<string>
+}
+
+/** An etcd snapshot, as its server tells of it. */
+export interface SnapshotView {
+  readonly name: string
+  readonly node: string
+  /** The server's clock, milliseconds since the epoch; 0 = not said. */
+  readonly createdAt: number
+  /** Ready to use and not empty. */
+  readonly usable: boolean
 }
 
 export interface World {
@@ -269,12 +283,14 @@ export type Need =
       readonly graceSeconds?: number
       readonly maxAgeMs: number
     }
+  | { readonly kind: 'attachments'; readonly node: string; readonly maxAgeMs: number }
   | { readonly kind: 'beat'; readonly node: string; readonly maxAgeMs: number }
   | { readonly kind: 'channel'; readonly url: string; readonly latestVersion: string; readonly maxAgeMs: number }
   | { readonly kind: 'secret'; readonly name: string; readonly maxAgeMs: number }
   | { readonly kind: 'log'; readonly namespace: string; readonly pod: string; readonly podUID: string; readonly maxAgeMs: number }
   /** `namespace`: of the Secrets that the check names. */
   | { readonly kind: 'gate'; readonly key: string; readonly namespace: string; readonly check: GateCheck; readonly maxAgeMs: number }
+  | { readonly kind: 'snapshots'; readonly maxAgeMs: number }
   | { readonly kind: 'dryRun'; readonly key: string; readonly namespace: string; readonly pod: Pod; readonly maxAgeMs: number }
 
 export interface Ref {

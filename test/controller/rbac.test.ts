@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { type Access, neededPermissions, type Permission, permits, type Verb } from '../../src/controller/permissions.ts'
+import { etcdSnapshot, snapshotDefinition } from '../etcd-snapshots.ts'
 import { agentPlan, CONTROLLER, createWorld, serverPlan } from './harness.ts'
 
 const MINUTE = 60_000
@@ -79,7 +80,15 @@ test('a rollout with all that can happen needs what is granted: nothing more, an
       apiVersion: 'drover.io/v1alpha1',
       kind: 'RolloutPolicy',
       metadata: { name: 'careful', namespace: 'system-upgrade' },
-      spec: { planNames: ['agent-plan'] },
+      spec: { planNames: ['agent-plan'], drain: { volumeDetachTimeout: '1m' } },
+    })
+    await world.apply(snapshotDefinition)
+    await world.apply(etcdSnapshot('scheduled', new Date(sandbox.clock.wall()).toISOString()))
+    await world.apply({
+      apiVersion: 'drover.io/v1alpha1',
+      kind: 'RolloutPolicy',
+      metadata: { name: 'servers', namespace: 'system-upgrade' },
+      spec: { planNames: ['server-plan'], etcdSnapshot: { policy: 'Require' } },
     })
     world.controller('second')
     await world.apply(serverPlan())

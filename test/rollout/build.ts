@@ -162,11 +162,13 @@ export function aWorld(more: Partial<Omit<World, 'observed'>> & { observed?: Par
     ...more,
     observed: {
       drains: new Map(),
+      attachments: new Map(),
       tries: new Map(),
       beats: new Map(),
       channels: new Map(),
       secrets: new Map(),
       logs: new Map(),
+      snapshots: new Map(),
       dryRuns: new Map(),
       evictions: new Map(),
       setbacks: new Map(),

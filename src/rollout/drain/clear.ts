@@ -7,6 +7,7 @@ import { fail, nodeRef, recordOf } from '../verdict.ts'
 import type { JobView } from '../world.ts'
 import { giveBack } from './blocked.ts'
 import { drainNode } from './node.ts'
+import { volumesDetached } from './volumes.ts'
 
 /** True = nothing that is to go is left on the node. `job` is the apply Job, should it have been made already. */
 export function clearNode(taken: Taken, work: Work, job: JobView | undefined, pass: Pass): boolean {
@@ -24,7 +25,7 @@ export function clearNode(taken: Taken, work: Work, job: JobView | undefined, pa
     return false
   }
   if (!drain.done) return false
-  if (drain.left === undefined) return true
+  if (drain.left === undefined) return volumesDetached({ state, node }, work, pass)
   const told = `proceeds ${attempt}`
   if (!pass.world.since.has(told)) {
     const message = `drain.timeout is over; the upgrade goes on with pods whose eviction was refused: ${drain.left}`
@@ -40,7 +41,7 @@ export function clearNode(taken: Taken, work: Work, job: JobView | undefined, pa
     ])
   }
   pass.fact(told)
-  return true
+  return volumesDetached({ state, node }, work, pass)
 }
 
 function overdue({ state, node }: Taken, work: Work, message: string, job: JobView | undefined, pass: Pass): void {

@@ -1,7 +1,16 @@
 /** How carefully one Plan is rolled out: the controller's settings, with what its RolloutPolicy says in their place. */
 import type { GateSpec, HooksSpec } from '../../api/gate.ts'
 import type { Plan } from '../../api/plan.ts'
-import type { BudgetSpec, DrainPolicy, FailureSpec, PolicyView, RolloutPolicy, VersionStep, WaveSpec } from '../../api/policy.ts'
+import type {
+  BudgetSpec,
+  EtcdSnapshotSpec,
+  DrainPolicy,
+  FailureSpec,
+  PolicyView,
+  RolloutPolicy,
+  VersionStep,
+  WaveSpec,
+} from '../../api/policy.ts'
 import type { NotifySpec } from '../../api/notify.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import type { Settings } from '../../base/settings.ts'
@@ -50,7 +59,13 @@ const FAIL_STOP: FailureSpec = {
 }
 
 /** The Plan's own word on drains. */
-const AS_THE_PLAN_SAYS: DrainPolicy = { forecast: 'Warn', onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 }, rules: [] }
+const AS_THE_PLAN_SAYS: DrainPolicy = {
+  forecast: 'Warn',
+  onTimeout: 'Fail',
+  maxBlockedNodes: { kind: 'count', count: 1 },
+  rules: [],
+  volumeDetachMs: 0,
+}
 
 /** What holds without a policy. */
 export function defaultRules(settings: Settings): Rules {

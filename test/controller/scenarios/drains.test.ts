@@ -197,3 +197,54 @@ describe('drain.rules', () => {
     },
   )
 })
+
+describe('drain.volumeDetachTimeout', () => {
+  const attachment = (name: string, node: string) => ({
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'VolumeAttachment',
+    metadata: { name },
+    spec: { attacher: 'csi.example.com', nodeName: node, source: { persistentVolumeName: `pv-${name}` } },
+  })
+  const path = '/apis/storage.k8s.io/v1/volumeattachments'
+  const only = (node: string) => agents({ nodeSelector: { matchLabels: { 'kubernetes.io/hostname': node } }, drain: { force: true } })
+
+  story('the upgrade waits until the volumes are gone, also across a new leader', {}, async (s) => {
+    await s.apply(attachment('mine', 'agent-1'))
+    await s.apply(attachment('other', 'agent-2'))
+    await s.begin()
+    await s.apply(policy({ volumeDetachTimeout: '1h' }))
+    await s.apply(only('agent-1'))
+    await s.until(
+      'it waits',
+      () => /volumes are still attached to it: pv-mine;/.test(s.nodeStatus('agents', 'agent-1')?.message ?? ''),
+      10 * MINUTE,
+    )
+    await s.wait(20 * MINUTE)
+    s.crash()
+    await s.begin('drover-2')
+    await s.wait(20 * MINUTE)
+    expect([s.cordoned('agent-1'), s.runs('agent-1')]).toEqual([true, 0])
+    await s.remove(`${path}/mine`)
+    await s.until('all is done', () => s.complete('agents'), 10 * MINUTE)
+    expect(s.events('VolumesAttached')).toEqual([])
+    atRest(s)
+  })
+
+  story('but not for longer than it says, and an event names what was left', {}, async (s) => {
+    await s.apply(attachment('mine', 'agent-1'))
+    await s.begin()
+    await s.apply(policy({ volumeDetachTimeout: '5m' }))
+    await s.apply(only('agent-1'))
+    await s.until('all is done', () => s.complete('agents'))
+    expect(
+      s
+        .events('VolumesAttached')
+        .map(({ on, type, count }) => [on, type, count])
+        .toSorted(),
+    ).toEqual([
+      ['Node/agent-1', 'Warning', 1],
+      ['Plan/agents', 'Warning', 1],
+    ])
+    atRest(s)
+  })
+})

@@ -620,3 +620,86 @@ describe('drain.rules', () => {
     })
   })
 })
+
+describe('drain.volumeDetachTimeout', () => {
+  const DRAINED = '2026-03-02T11:59:30Z'
+  const view = plan({}, { status: { applying: ['a'] } })
+  const drained = draining(view, 'a', { work: aWork(view, { drainedAt: DRAINED }) })
+  const about = `uid-a ${CORDONED} 1`
+  const since = new Map([
+    [`cordoned ${about}`, { wall: NOW.wall - 60_000, mono: NOW.mono - 60_000 }],
+    [`drained ${about}`, { wall: NOW.wall - 30_000, mono: NOW.mono - 30_000 }],
+  ])
+  const wait = (volumeDetachTimeout: string | undefined, attached: readonly string[] | undefined, more: Scene = {}, at = NOW.mono) =>
+    decide(
+      world(volumeDetachTimeout === undefined ? {} : { volumeDetachTimeout }, {
+        view,
+        nodes: [drained],
+        ...more,
+        more: {
+          since,
+          observed: { attachments: new Map(attached === undefined ? [] : [['a', { at, ok: true, value: attached }]]) },
+          ...more.more,
+        },
+      }),
+    )
+  const asks = (decision: Decision) => decision.needs.filter(({ kind }) => kind === 'attachments')
+
+  test('0, the default: nobody asks, and nothing is written about it', () => {
+    for (const timeout of [undefined, '0s']) {
+      const decision = wait(timeout, ['pv-1'], { nodes: [draining(view, 'a')] })
+      expect([starts(decision), asks(decision), written(decision)]).toEqual([true, [], []])
+    }
+  })
+
+  test('counts from when the node was drained, which the record says first', () => {
+    const first = wait('2m', undefined, { nodes: [draining(view, 'a')] })
+    expect([starts(first), written(first)[0]?.work?.drainedAt]).toEqual([false, '2026-03-02T12:00:00Z'])
+    expect(asks(first)).toEqual([{ kind: 'attachments', node: 'a', maxAgeMs: 0 }])
+    const waiting = wait('2m', ['pv-1', 'pv-2'])
+    expect([starts(waiting), holdsOn(waiting, PLAN, 'a')]).toEqual([false, ['VolumesAttached']])
+    expect(waiting.reports.get(PLAN)?.nodes.get('a')?.holds[0]?.message).toBe(
+      'node a is drained, and volumes are still attached to it: pv-1, pv-2; the upgrade goes on at 2026-03-02T12:01:30Z at the latest',
+    )
+    expect(waiting.lookAt).toBeLessThanOrEqual(NOW.mono + 90_000)
+    expect(starts(wait('2m', []))).toBe(true)
+  })
+
+  test('then the upgrade goes on, with an event that names them, once', () => {
+    const over = wait('30s', ['pv-1'])
+    expect(starts(over)).toBe(true)
+    expect(actions(over, 'event').flatMap(({ reason, message }) => (reason === 'VolumesAttached' ? [message] : []))).toEqual([
+      `Plan ${PLAN}: volumes are still attached after drain.volumeDetachTimeout, and the upgrade goes on: pv-1`,
+      'Node a: volumes are still attached after drain.volumeDetachTimeout, and the upgrade goes on: pv-1',
+    ])
+    const again = wait('30s', ['pv-1'], {
+      more: {
+        since: new Map([...since, [`attached ${about}`, NOW]]),
+        observed: { attachments: new Map([['a', { at: NOW.mono, ok: true, value: ['pv-1'] }]]) },
+      },
+    })
+    expect([starts(again), actions(again, 'event').filter(({ reason }) => reason === 'VolumesAttached')]).toEqual([true, []])
+  })
+
+  test('what was read before the drain ended does not count, and what cannot be read holds, however long', () => {
+    expect([starts(wait('2m', [], {}, NOW.mono - 30_001)), starts(wait('2m', undefined))]).toEqual([false, false])
+    for (const [refused, reason] of [
+      [true, 'Refused'],
+      [false, 'VolumesAttached'],
+    ] as const) {
+      const answer = { at: NOW.mono, ok: false, error: 'forbidden', refused } as const
+      const decision = wait('1s', undefined, { more: { since, observed: { attachments: new Map([['a', answer]]) } } })
+      expect([starts(decision), holdsOn(decision, PLAN, 'a')]).toEqual([false, [reason]])
+    }
+  })
+
+  test('begins anew when somebody has uncordoned the node meanwhile', () => {
+    const open = aNode('a', { record: drained.record })
+    expect(written(wait('2m', [], { nodes: [open] }))[0]?.work).toMatchObject({ attempt: 1 })
+    expect(written(wait('2m', [], { nodes: [open] }))[0]?.work?.drainedAt).toBeUndefined()
+  })
+
+  test('that is no duration makes the policy unreadable', () => {
+    expect(error({ volumeDetachTimeout: '2 minutes' })).toMatch(/^spec\.drain\.volumeDetachTimeout: /)
+  })
+})
