@@ -3,14 +3,17 @@
  * caught and holds that Plan alone (design §2, promise 8).
  */
 import { LABEL_CONTROLLER, LABEL_NODE } from '../api/names.ts'
+import type { PlanKey } from '../api/record.ts'
 import { hold, type Hold } from '../api/reasons.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Admission } from './admit.ts'
+import { isComplete } from './blind.ts'
 import { conductOf } from './conduct.ts'
 import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
 import { type Context, surveyCluster } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
+import { watchSnapshots } from './gates/snapshot.ts'
 import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
 import { tooManyFailures } from './failures.ts'
 import { createLedger } from './ledger.ts'
@@ -22,7 +25,7 @@ import { rememberWaves } from './policy/waves.ts'
 import { tellPolicies } from './policy/status.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
-import { differs, significantlyDiffers, unreadableStatus } from './status.ts'
+import { differs, significantlyDiffers, stoppedStatus, unreadableStatus } from './status.ts'
 import { ADDED_STATUS, type PlanEvent, type Telling } from './tell.ts'
 import { patchNode, recordOf } from './verdict.ts'
 import type { PlanStatus } from '../api/plan.ts'
@@ -37,14 +40,14 @@ const TELLING_MS = 2_000
 export function decide(world: World): Decision {
   const pass = createPass(world)
   const { context, broken } = createContext(world, pass)
-  for (const [key, error] of broken) pass.planHold(key, hold('InternalError', error))
+  for (const [key, error] of broken) tellDefect(key, error, pass)
   const wanted = new Set<string>()
   const { conduct } = context
   for (const view of world.plans) {
     if (view.namespace !== world.settings.namespace) continue
     if (view.plan !== undefined) continue
     pass.planHold(view.key, hold('PlanUnreadable', view.error))
-    const status = unreadableStatus(view, world.settings.kstatus && conduct.mode === 'native', world.now)
+    const status = unreadableStatus(view, world.settings, world.now)
     const told = pass.fact(`unreadable ${view.uid} ${view.error}`).mono !== pass.now.mono
     if (status === undefined) continue
     const on = { namespace: view.namespace, name: view.name, uid: view.uid }
@@ -59,7 +62,7 @@ export function decide(world: World): Decision {
     try {
       for (const pull of turn(state, context, pass)) wanted.add(pull)
     } catch (error) {
-      pass.planHold(state.key, hold('InternalError', messageOf(error)))
+      tellDefect(state.key, messageOf(error), pass)
     }
   }
   for (const { about, actions } of tellPolicies(world.policies ?? [], world.settings.namespace, context.states.values(), pass.now))
@@ -69,6 +72,18 @@ export function decide(world: World): Decision {
   conduct.tidyJobs(context, pass)
   tidyPulls(wanted, pass)
   return pass.decision()
+}
+
+/** A defect of ours that a Plan's turn has met; the others go on. */
+function tellDefect(plan: PlanKey, error: string, pass: Pass): void {
+  const found = hold('InternalError', error)
+  pass.planHold(plan, found)
+  const view = pass.world.plans.find(({ key }) => key === plan)
+  if (view?.plan === undefined || isComplete(view)) return
+  const status = stoppedStatus(view.plan.status.conditions, found, pass.world.settings, pass.now)
+  const on = { namespace: view.namespace, name: view.name, uid: view.uid }
+  if (status !== undefined)
+    pass.step(`plan ${plan}`, [{ do: 'writeStatus', plan: on, resourceVersion: view.resourceVersion, status, confirm: [] }])
 }
 
 /** Everything the gates look at. Also used to check again, against fresh reads. */
@@ -152,6 +167,7 @@ function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<strin
     pass.planHold(state.key, found)
     if (found.retryAt !== undefined) pass.lookAt(pass.now.mono + found.retryAt - pass.now.wall)
   }
+  watchSnapshots(state, context, pass)
   const slots = driveSlots(state, context, pass)
   const noted = state.memoryError === undefined && state.memory.adopt !== undefined
   const admission: Admission = noted

@@ -62,6 +62,8 @@ test('a default that is a value is the one that the reader has', () => {
     'drain.forecast': `\`${spec.drain.forecast}\``,
     'drain.onTimeout': `\`${spec.drain.onTimeout}\``,
     'drain.maxBlockedNodes': String((spec.drain.maxBlockedNodes as { count: number }).count),
+    'etcdSnapshot.policy': `\`${spec.etcdSnapshot.policy}\``,
+    'etcdSnapshot.maxAge': `\`${spec.etcdSnapshot.maxAgeMs / 3_600_000}h\``,
     managedElsewhere: `\`${spec.managedElsewhere}\``,
   }
   for (const [field, value] of Object.entries(known))

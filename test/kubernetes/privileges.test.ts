@@ -15,6 +15,7 @@ import { parseSettings } from '../../src/controller/settings.ts'
 import { createClient } from '../../src/kube/client/client.ts'
 import { followAudit, type Asked } from './asked.ts'
 import { type Cluster, NAMESPACE, NEW, OLD, type Plan, startCluster } from './cluster.ts'
+import { etcdSnapshot, snapshotDefinition } from '../etcd-snapshots.ts'
 import { lacking } from './needs.ts'
 import { controllerRules, grantsFor, lineOf, type Rule } from './rules.ts'
 import { IMAGE } from './workloads.ts'
@@ -51,6 +52,15 @@ let whole: Promise<unknown> = Promise.resolve()
 beforeAll(async () => {
   cluster = await startCluster({ agents: 0, serverVersion: 'v1.36.90+rke2r1', heartbeatMs: 5000 })
   askedBy = followAudit(cluster.plane.auditLog)
+  const { name } = snapshotDefinition.metadata
+  await cluster.api.create(CRDS, snapshotDefinition)
+  const taken = etcdSnapshot('scheduled', new Date().toISOString())
+  await cluster.until(`${name} is served`, () =>
+    cluster.api.create('/apis/k3s.cattle.io/v1/etcdsnapshotfiles', taken).then(
+      () => true,
+      () => false,
+    ),
+  )
 }, 180_000)
 
 afterAll(() => cluster?.stop(), 60_000)
@@ -191,7 +201,18 @@ async function furnish(id: string, server: boolean): Promise<void> {
   const select = (part: string) => ({ nodeSelector: { matchLabels: { scenario: id, part } } })
   await create(
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'system-upgrade', namespace: id } },
-    { apiVersion: 'drover.io/v1alpha1', kind: 'RolloutPolicy', metadata: { name: 'others', namespace: id }, spec: { planNames: ['none'] } },
+    {
+      apiVersion: 'drover.io/v1alpha1',
+      kind: 'RolloutPolicy',
+      metadata: { name: 'servers', namespace: id },
+      spec: { planNames: [`serves-${id}`], etcdSnapshot: { policy: 'Require' } },
+    },
+    {
+      apiVersion: 'drover.io/v1alpha1',
+      kind: 'RolloutPolicy',
+      metadata: { name: 'drains', namespace: id },
+      spec: { planNames: ['drains'], drain: { volumeDetachTimeout: '1m' } },
+    },
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'script', namespace: id }, data: { run: 'ZWNobwo=' } },
     { apiVersion: 'v1', kind: 'Pod', ...pod('web', { app: 'web' }, 'a') },
     { apiVersion: 'v1', kind: 'Pod', ...pod('lone', { app: 'lone' }, 'b') },
@@ -296,11 +317,12 @@ for (const [index, rule] of RULES.filter((one) => !isCRD(one) || one.verb === 'g
   own.concurrent(
     `without: ${line}`,
     async () => {
-      const server = rule.resource === 'plans' && rule.verb === 'get'
-      if (server) await whole
+      const starts = rule.resource === 'plans' && rule.verb === 'get'
+      if (starts) await whole
       const scene = await stage(`without-${index + 1}`, rule)
       try {
-        await furnish(scene.id, server)
+        // Without a list of snapshots no server is even claimed.
+        await furnish(scene.id, starts || rule.resource === 'etcdsnapshotfiles')
         scene.start()
         await play(scene, () => scene.refused().length > 0)
         await told(scene, rule)

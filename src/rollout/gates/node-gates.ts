@@ -11,6 +11,7 @@ import type { NodeView } from '../world.ts'
 import { BUDGET_GATES } from './budget.ts'
 import { etcdQuorum } from './etcd.ts'
 import type { Cluster, Context, NodeGate } from './gate.ts'
+import { snapshotTaken } from './snapshot.ts'
 
 const UNSCHEDULABLE = { key: 'node.kubernetes.io/unschedulable', operator: 'Exists', effect: 'NoSchedule' } as const
 
@@ -225,6 +226,7 @@ export const NODE_GATES: readonly NodeGate[] = [
   tolerated,
   oneServerAtATime,
   etcdQuorum,
+  snapshotTaken,
   ...BUDGET_GATES,
 ]
 

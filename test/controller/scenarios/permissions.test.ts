@@ -6,6 +6,7 @@ import { type Access, neededPermissions, permits, type Permission } from '../../
 import { runController } from '../../../src/controller/run.ts'
 import type { Spawned } from '../../../src/sandbox/spawn.ts'
 import { agentPlan, CONTROLLER, createWorld, NEW, serverPlan, settingsFor, type World } from '../harness.ts'
+import { etcdSnapshot, snapshotDefinition } from '../../etcd-snapshots.ts'
 import { nowhere } from '../../../src/base/nowhere.ts'
 
 const SECOND = 1000
@@ -110,8 +111,10 @@ async function stage(granted: readonly Permission[], crd: boolean): Promise<Scen
     const select = (name: string) => ({ nodeSelector: { matchLabels: { 'kubernetes.io/hostname': name } }, prepare: undefined })
     const plan = (name: string, spec: object) => ({ ...agentPlan(spec), metadata: { name, namespace: NAMESPACE } })
     await world.apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'script', namespace: NAMESPACE }, data: { run: 'ZWNobwo=' } })
-    const policy = { apiVersion: 'drover.io/v1alpha1', kind: 'RolloutPolicy', metadata: { name: 'others', namespace: NAMESPACE } }
-    await world.apply({ ...policy, spec: { planNames: ['none'] } })
+    const policy = { apiVersion: 'drover.io/v1alpha1', kind: 'RolloutPolicy', metadata: { name: 'servers', namespace: NAMESPACE } }
+    await world.apply({ ...policy, spec: { planNames: ['server-plan'], etcdSnapshot: { policy: 'Require' } } })
+    await world.apply(snapshotDefinition)
+    await world.apply(etcdSnapshot('scheduled', new Date(sandbox.clock.wall()).toISOString()))
     await world.apply(serverPlan({ version: undefined, channel: 'https://releases.example.com/stable' }))
     await world.apply(
       plan('agents', { ...select('agent-1'), prepare: { image: 'rancher/rke2-upgrade', args: ['prepare', 'server-plan'] } }),
