@@ -25,7 +25,7 @@ export function readAnswer(check: PrometheusCheck, { status, statusLine, body }:
   if (Array.isArray(answer.warnings) && answer.warnings.length > 0) return fail(`warns: ${cut(String(answer.warnings[0]))}`)
   const { resultType, result } = answer.data ?? {}
   const samples = resultType === 'scalar' ? [{ labels: {}, value: result }] : resultType === 'vector' ? vectorIn(result) : undefined
-  if (samples === undefined) return fail(`answers with a ${cut(String(resultType))}, not with an instant vector or a scalar`)
+  if (samples === undefined) return fail(`answers with neither an instant vector nor a scalar (${cut(String(resultType))})`)
   return judge(check, samples) ?? fail('answers with samples that are no numbers')
 }
 
