@@ -219,10 +219,10 @@ describe('drain.volumeDetachTimeout', () => {
       () => /volumes are still attached to it: pv-mine;/.test(s.nodeStatus('agents', 'agent-1')?.message ?? ''),
       10 * MINUTE,
     )
-    await s.wait(20 * MINUTE)
+    await s.wait(5 * MINUTE)
     s.crash()
     await s.begin('drover-2')
-    await s.wait(20 * MINUTE)
+    await s.wait(5 * MINUTE)
     expect([s.cordoned('agent-1'), s.runs('agent-1')]).toEqual([true, 0])
     await s.remove(`${path}/mine`)
     await s.until('all is done', () => s.complete('agents'), 10 * MINUTE)
@@ -239,12 +239,9 @@ describe('drain.volumeDetachTimeout', () => {
     expect(
       s
         .events('VolumesAttached')
-        .map(({ on, type, count }) => [on, type, count])
+        .map(({ on, type, count }) => `${on} ${type} ${count}`)
         .toSorted(),
-    ).toEqual([
-      ['Node/agent-1', 'Warning', 1],
-      ['Plan/agents', 'Warning', 1],
-    ])
+    ).toEqual(['Node/agent-1 Warning 1', 'Plan/agents Warning 1'])
     atRest(s)
   })
 })
