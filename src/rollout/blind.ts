@@ -1,5 +1,6 @@
 /** While not all that is decided upon can be read, the one thing left to do: to say so on the Plans (design §2, promise 8). */
-import { blindStatus } from './status.ts'
+import { hold } from '../api/reasons.ts'
+import { stoppedStatus } from './status.ts'
 import type { PlanView, Step, World } from './world.ts'
 
 export function tellBlindness({ plans, refusal, settings, now }: Pick<World, 'plans' | 'refusal' | 'settings' | 'now'>): readonly Step[] {
@@ -9,7 +10,7 @@ export function tellBlindness({ plans, refusal, settings, now }: Pick<World, 'pl
     if (view.namespace !== settings.namespace) continue
     if (isComplete(view)) continue
     const conditions = view.plan === undefined ? view.conditions : view.plan.status.conditions
-    const status = blindStatus(conditions, `the cluster cannot be read: ${refusal}`, settings.kstatus, now)
+    const status = stoppedStatus(conditions, hold('Refused', `the cluster cannot be read: ${refusal}`), settings, now)
     if (status === undefined) continue
     const plan = { namespace: view.namespace, name: view.name, uid: view.uid }
     steps.push({
@@ -21,7 +22,7 @@ export function tellBlindness({ plans, refusal, settings, now }: Pick<World, 'pl
 }
 
 /** As it reads now; a status of SUC's does not say for which generation. */
-function isComplete({ plan }: PlanView): boolean {
+export function isComplete({ plan }: PlanView): boolean {
   if (plan === undefined) return false
   const { conditions, observedGeneration = plan.metadata.generation } = plan.status
   return observedGeneration === plan.metadata.generation && conditions.some(({ type, status }) => type === 'Complete' && status === 'True')

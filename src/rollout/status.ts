@@ -2,6 +2,7 @@
 import type { NodeStatus, PlanCondition, PlanStatus } from '../api/plan.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import { formatTime } from '../base/clock.ts'
+import type { Settings } from '../base/settings.ts'
 import { findLeading, isCompleteIn, tellLeading } from './leading-hold.ts'
 import type { PlanState } from './plan-state.ts'
 import type { Stepping } from './step.ts'
@@ -60,36 +61,39 @@ export function planStatus(input: StatusInput): PlanStatus {
 /** Conditions of a Plan that cannot be decoded; undefined = they say so already. */
 export function unreadableStatus(
   view: { readonly error: string; readonly generation: number; readonly conditions: readonly PlanCondition[] },
-  kstatus: boolean,
+  settings: Settings,
   now: Moment,
 ): Partial<PlanStatus> | undefined {
   const not = (type: string, reason: string, message: string): Wanted => ({ type, status: 'False', reason, message })
   const told = changed(view.conditions, now, [
     not('Validated', 'Error', view.error),
     not('Complete', 'NotReady', 'Plan is not valid and resolved'),
-    ...(kstatus ? stuck('PlanUnreadable', view.error) : []),
+    ...(tellsKstatus(settings) ? stuck('PlanUnreadable', view.error) : []),
   ])
   if (told === undefined) return undefined
-  return {
-    ...told,
-    observedGeneration: view.generation,
-    leadingHold: tellLeading(hold('PlanUnreadable', view.error), undefined, undefined, now),
-  }
+  return { ...told, observedGeneration: view.generation, ...leading(hold('PlanUnreadable', view.error), settings, now) }
 }
 
-/** Conditions of an incomplete Plan while what has to be looked at cannot be read; undefined = they say so already. */
-export function blindStatus(
+/** Conditions of an incomplete Plan for which nothing can be decided, and why; undefined = they say so already. */
+export function stoppedStatus(
   conditions: readonly PlanCondition[],
-  refusal: string,
-  kstatus: boolean,
+  why: Hold,
+  settings: Settings,
   now: Moment,
 ): Partial<PlanStatus> | undefined {
+  const { reason, message } = why
   const told = changed(conditions, now, [
-    { type: 'Complete', status: 'False', reason: 'Refused', message: refusal },
-    ...(kstatus ? stuck('Refused', refusal) : []),
+    { type: 'Complete', status: 'False', reason, message },
+    ...(tellsKstatus(settings) ? stuck(reason, message) : []),
   ])
-  return told === undefined ? undefined : { ...told, leadingHold: tellLeading(hold('Refused', refusal), undefined, undefined, now) }
+  return told === undefined ? undefined : { ...told, ...leading(why, settings, now) }
 }
+
+/** Strict adds nothing to SUC's status. */
+const tellsKstatus = ({ kstatus, compatibility }: Settings): boolean => kstatus && compatibility !== 'strict'
+
+const leading = (why: Hold, { compatibility }: Settings, now: Moment): Pick<PlanStatus, 'leadingHold'> =>
+  compatibility === 'strict' ? {} : { leadingHold: tellLeading(why, undefined, undefined, now) }
 
 const stuck = (reason: string, message: string): Wanted[] => [
   { type: 'Ready', status: 'False', reason, message },
