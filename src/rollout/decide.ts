@@ -113,29 +113,28 @@ export function recheck(world: World, plan: string, nodes: readonly string[], ha
   const found = new Map<string, Hold>()
   const state = context.states.get(plan)
   for (const name of nodes) {
-    const node = context.cluster.byName.get(name)
-    if (state === undefined) found.set(name, hold('PlanUnreadable', `Plan ${plan} is gone or cannot be read`))
-    else if (state.hash !== hash) found.set(name, hold('VersionUnresolved', `Plan ${plan} has changed meanwhile`))
-    else if (node === undefined) found.set(name, hold('NodeDeleting', `node ${name} is gone`))
-    else if (!state.selected.has(name)) found.set(name, hold('NodeHeld', `Plan ${plan} no longer selects node ${name}`))
-    else if (!state.plan.status.applying.includes(node.hostname ?? name))
-      found.set(name, hold('ClaimWithdrawn', `node ${name} no longer stands in status.applying`))
-    else if (recordOf(node).work === undefined && recordOf(node).past?.[plan] === undefined && tooMuchWentWrong(state, node, context))
-      found.set(name, tooMuchWentWrong(state, node, context) as Hold)
-    else if (recordOf(node).work === undefined && countsAs(node, state, context) > (state.plan.spec.concurrency ?? 0))
-      found.set(
-        name,
-        hold('ConcurrencyReached', `Plan ${plan} has more nodes in flight than concurrency ${state.plan.spec.concurrency ?? 0}`),
-      )
-    else {
-      const stop = [
-        ...checkPlan(state.conduct.startPlanGates, state, context),
-        checkNode(state.conduct.nodeGates, state, node, context),
-      ].find((entry) => entry !== undefined)
-      if (stop !== undefined) found.set(name, stop)
-    }
+    const stop =
+      state === undefined ? hold('PlanUnreadable', `Plan ${plan} is gone or cannot be read`) : objection(state, name, hash, context)
+    if (stop !== undefined) found.set(name, stop)
   }
   return found
+}
+
+function objection(state: PlanState, name: string, hash: string, context: Context): Hold | undefined {
+  const { key: plan, conduct } = state
+  const node = context.cluster.byName.get(name)
+  if (state.hash !== hash) return hold('VersionUnresolved', `Plan ${plan} has changed meanwhile`)
+  if (node === undefined) return hold('NodeDeleting', `node ${name} is gone`)
+  if (!state.selected.has(name)) return hold('NodeHeld', `Plan ${plan} no longer selects node ${name}`)
+  if (!state.plan.status.applying.includes(node.hostname ?? name))
+    return hold('ClaimWithdrawn', `node ${name} no longer stands in status.applying`)
+  const { work, past } = recordOf(node)
+  const wrong = work === undefined && past?.[plan] === undefined ? tooMuchWentWrong(state, node, context) : undefined
+  if (wrong !== undefined) return wrong
+  const { concurrency = 0 } = state.plan.spec
+  if (work === undefined && countsAs(node, state, context) > concurrency)
+    return hold('ConcurrencyReached', `Plan ${plan} has more nodes in flight than concurrency ${concurrency}`)
+  return checkPlan(conduct.startPlanGates, state, context)[0] ?? checkNode(conduct.nodeGates, state, node, context)
 }
 
 /** Why no node is taken that nothing has gone wrong on before. */
