@@ -23,8 +23,17 @@ const KUBECTL_TESTS = 'test/kubectl/'
 const KUBERNETES_TESTS = 'test/kubernetes/'
 /** With real kubelets and containers. */
 const NODES_TESTS = 'test/nodes/'
-/** Whole rollouts on virtual time: as much work as all other tests together. */
-const SCENARIOS = 'test/controller/scenarios/'
+/** Whole rollouts on virtual time, whole suites and whole processes: more work than all other tests together. */
+const WHOLE = [
+  'test/contract/',
+  'test/controller/rollout',
+  'test/controller/scenarios/',
+  'test/demo/upgrade',
+  'test/payload/crash',
+  'test/payload/kill',
+  'test/simulation/run',
+  'test/vectors/',
+]
 
 const tasks = {
   build: { help: 'bundle the drover command into dist/', run: () => build(PRODUCT, { force: true }).then(() => 0) },
@@ -38,7 +47,7 @@ const tasks = {
     help: 'the tests on real nodes, whose binary is really replaced (root on Linux)',
     run: (args) => build(PRODUCT).then(() => start(program('test/nodes/main.ts', 'nodes'), args)),
   },
-  check: { help: 'types, lint, format, unused code, and the tests but for the scenarios of whole rollouts', run: check },
+  check: { help: 'types, lint, format, unused code, and the tests of single parts', run: check },
   demo: { help: 'a cluster in memory is upgraded before your eyes', run: (args) => drover(['demo', ...args]) },
   simulate: { help: 'random clusters with faults, on virtual time', run: (args) => drover(['simulate', ...args]) },
   vectors: {
@@ -183,7 +192,7 @@ async function check(args) {
     lint: () => exec(bin('oxlint'), ['--type-aware', '--deny-warnings', 'src', 'test', 'bench', 'tools']),
     format: () => exec(bin('biome'), ['format', '--error-on-warnings', '.']),
     unused: () => exec(bin('knip'), ['--no-progress']),
-    tests: () => testAll(args, SCENARIOS),
+    tests: () => testAll(args, ...WHOLE),
   }
   const failed = []
   for (const [name, step] of Object.entries(steps)) {
