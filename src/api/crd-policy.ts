@@ -255,7 +255,7 @@ export const policyCRD = {
             kind: text('RolloutPolicy.'),
             metadata: { type: 'object' },
             spec,
-            status: object(status.description ?? '', status.properties ?? {}, { default: { observedGeneration: -1 } }),
+            status: { ...status, default: { observedGeneration: -1 } },
           }),
         },
       },
