@@ -10,6 +10,7 @@ import { output } from './output.ts'
 import { ownership } from './ownership.ts'
 import { patches } from './patches.ts'
 import { pods } from './pods.ts'
+import { policyFields } from './policy-fields.ts'
 import { records } from './records.ts'
 import { requests } from './requests.ts'
 import { watches } from './watches.ts'
@@ -26,6 +27,7 @@ export function contract(test: Contract): void {
     ownership,
     definitions,
     ours,
+    policyFields,
     evictions,
     jobs,
     pods,

@@ -3,10 +3,7 @@ import { test } from '@jest/globals'
 import type { Clock } from '../../../src/base/clock.ts'
 import type { Json } from '../../../src/base/json.ts'
 import type { Request, Response, Transport } from '../../../src/base/process.ts'
-
-/** JSON that a test may walk without asking at each step. */
-// oxlint-disable-next-line typescript/no-explicit-any
-export type Tree = any
+import { collect, type Tree, type Watching } from '../../kube/client/collect.ts'
 
 /** A server under test, with its controllers and with nodes of simulated machines. */
 export interface Server {
@@ -83,16 +80,6 @@ const places = {
 } as const
 type Place = keyof typeof places
 type Query = Readonly<Record<string, string>>
-
-export interface Watching {
-  readonly status: number
-  readonly body: Tree
-  readonly events: readonly Tree[]
-  readonly end: 'open' | 'closed' | Error
-  /** `ADDED name` for each event. */
-  said(): readonly string[]
-  stop(): void
-}
 
 /** The API as one user. Every method answers; none throws for a status. */
 export interface Api {
@@ -199,32 +186,6 @@ async function inNamespace(world: Closable, body: (world: World) => Promise<void
   } finally {
     world.close()
     await api.delete(`${path}/${namespace}`)
-  }
-}
-
-async function collect(transport: Transport, path: string, query: Query, accept: string | undefined): Promise<Watching> {
-  const stop = new AbortController()
-  const request = { method: 'GET' as const, path, query: { watch: 'true', ...query }, ...(accept === undefined ? {} : { accept }) }
-  const answer = await transport.watch(request, stop.signal)
-  const events: Tree[] = []
-  let end: Watching['end'] = 'open'
-  void (async () => {
-    try {
-      for await (const event of answer.events) events.push(event)
-      end = 'closed'
-    } catch (error) {
-      end = error as Error
-    }
-  })()
-  return {
-    status: answer.status,
-    body: answer.body as Tree,
-    events,
-    get end() {
-      return end
-    },
-    said: () => events.map((event) => `${event.type} ${event.object.metadata?.name ?? ''}`.trim()),
-    stop: () => stop.abort(),
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect } from '@jest/globals'
-import type { Contract, Tree, World } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { Contract, World } from './contract.ts'
 import { job, refused } from './contract.ts'
 
 const options = (more: object): object => ({ kind: 'DeleteOptions', apiVersion: 'v1', ...more })

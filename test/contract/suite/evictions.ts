@@ -1,5 +1,6 @@
 import { describe, expect } from '@jest/globals'
-import type { Contract, Tree, World } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { Contract, World } from './contract.ts'
 import { conditionOf, job, pod, refused } from './contract.ts'
 
 const eviction = (name: string, more: object = {}): object => ({ apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name }, ...more })

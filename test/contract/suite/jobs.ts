@@ -1,5 +1,6 @@
 import { describe, expect } from '@jest/globals'
-import type { Api, Contract, Tree, World } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { Api, Contract, World } from './contract.ts'
 import { conditionOf, invalidAt, job, pod, refused, script, withCondition } from './contract.ts'
 
 const podsOf = async ({ api, at }: World, name: string): Promise<readonly Tree[]> =>

@@ -1,5 +1,6 @@
 import { describe, expect } from '@jest/globals'
-import type { Contract, Tree, World } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { Contract, World } from './contract.ts'
 import { pod, refused } from './contract.ts'
 
 const namesOf = (list: Tree): readonly string[] => list.items.map((item: Tree) => item.metadata.name)

@@ -2,14 +2,15 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from '@jest/globals'
 import { parse, parseAllDocuments } from 'yaml'
-import type { Contract, Tree, World } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { Contract, World } from './contract.ts'
 import { conditionOf, invalidAt, refused } from './contract.ts'
 import { DEFINITIONS } from './things.ts'
 
 const root = new URL('../../../', import.meta.url).pathname
 const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io'
 
-const definitions: readonly Tree[] = readdirSync(join(root, 'crds'))
+export const definitions: readonly Tree[] = readdirSync(join(root, 'crds'))
   .filter((name) => name !== 'kustomization.yaml')
   .map((name) => parse(readFileSync(join(root, 'crds', name), 'utf8')) as Tree)
 
@@ -26,7 +27,7 @@ interface Ours {
 }
 
 /** Defines our own resources unless an earlier test did, and waits until they are served. */
-async function define({ api, until, namespace }: World): Promise<Ours> {
+export async function define({ api, until, namespace }: World): Promise<Ours> {
   for (const definition of definitions) {
     const { status, body } = await api.post(DEFINITIONS, definition)
     if (status !== 201 && status !== 409) throw new Error(`${definition.metadata.name}: ${status} ${JSON.stringify(body)}`)

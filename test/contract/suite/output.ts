@@ -1,5 +1,6 @@
 import { describe, expect } from '@jest/globals'
-import type { Contract, Tree } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { Contract } from './contract.ts'
 import { job, pod, refused } from './contract.ts'
 import { defineThings } from './things.ts'
 

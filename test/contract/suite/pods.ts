@@ -1,5 +1,6 @@
 import { describe, expect } from '@jest/globals'
-import type { Contract, Tree, World } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { Contract, World } from './contract.ts'
 import { invalidAt, pod, refused, script } from './contract.ts'
 
 const phase = ({ api, at, until }: World, name: string, wanted: string): Promise<Tree> =>

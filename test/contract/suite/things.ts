@@ -1,4 +1,5 @@
-import type { Tree, World } from './contract.ts'
+import type { Tree } from '../../kube/client/collect.ts'
+import type { World } from './contract.ts'
 
 export const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 
