@@ -54,7 +54,7 @@ async function upgradeLocked(host: Host, run: Run): Promise<Success> {
     planHash: options.planHash,
     phase: 'replace',
     ...described(target),
-    from: plan.from ?? UNKNOWN,
+    from: plan.from ?? (underWay ? journal.from : UNKNOWN),
     to: { version: plan.to, sha256: release.sha256 },
     ...(underWay && !plan.stale && journal.restartAt !== undefined ? { restartAt: journal.restartAt } : {}),
     datastore: underWay ? (journal.datastore ?? '') : datastoreMark(host.machine, target.dataDir),

@@ -3,10 +3,12 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { CRASHING, FOREIGN, HANGING, NEW, OLD, PAYLOAD_IMAGE, type Release, TOUCHING, TRUNCATED } from './layout.ts'
 import type { Machine } from './machine.ts'
+import { type Scenario, sideBySide } from './side-by-side.ts'
 import { sha256 } from './sum.ts'
 import { isReady, startWorld, type World } from './world.ts'
 
 const LIMIT_MS = 420_000
+const LANES = 3
 const AGENT = { role: 'agent', release: OLD, images: ['payload'] } as const
 /** Quicker than its defaults, for tests. */
 const ARGS = ['upgrade', '--stable=2s', '--down=6s']
@@ -15,7 +17,6 @@ let world: World
 beforeAll(async () => {
   world = await startWorld()
 }, LIMIT_MS)
-afterEach(() => world?.clear(), LIMIT_MS)
 afterAll(() => world?.stop(), LIMIT_MS)
 
 const plan = (group: string, release: Release, more: object = {}): Promise<void> =>
@@ -38,74 +39,143 @@ async function jobs(group: string): Promise<readonly string[]> {
 const lastPhases = (machine: Machine): readonly (string | undefined)[] =>
   world.upgradePods(machine.name).map(({ sights }) => sights.findLast(({ deleted }) => !deleted)?.phase)
 
-describe('the payload', () => {
-  test.each(['server', 'agent'] as const)(
-    'takes a node from r1 to r2 with one pod, Complete on the first try: %s',
-    async (role) => {
-      const group = `payload-${role}`
-      const [machine] = await world.machines(group, { ...AGENT, role })
-      const bystander = await world.bystander(machine)
-      await plan(group, NEW)
-      await world.done(group, machine)
-      expect(world.sights(machine.name).at(-1)).toMatchObject({ version: NEW.version, ready: 'True', unschedulable: false })
-      expect(machine.installed()).toBe(sha256(world.paths.release(NEW)))
-      expect(sha256(machine.path('/usr/local/bin/rke2.drover-previous'))).toBe(sha256(world.paths.release(OLD)))
-      expect(lastPhases(machine)).toEqual(['Succeeded'])
-      expect(await jobs(group)).toEqual(['Complete'])
-      expect(await world.bystanderNow(machine)).toEqual({ id: bystander, restarts: 0 })
-    },
-    LIMIT_MS,
-  )
+async function upgraded(): Promise<void> {
+  const group = 'upgraded'
+  const [machine] = await world.machines(group, AGENT)
+  const bystander = await world.bystander(machine)
+  await plan(group, NEW)
+  await world.done(group, machine)
+  expect(world.sights(machine.name).at(-1)).toMatchObject({ version: NEW.version, ready: 'True', unschedulable: false })
+  expect(machine.installed()).toBe(sha256(world.paths.release(NEW)))
+  expect(sha256(machine.path('/usr/local/bin/rke2.drover-previous'))).toBe(sha256(world.paths.release(OLD)))
+  expect(lastPhases(machine)).toEqual(['Succeeded'])
+  expect(await jobs(group)).toEqual(['Complete'])
+  expect(await world.bystanderNow(machine)).toEqual({ id: bystander, restarts: 0 })
+}
 
-  test(
-    'rolls back a release that crashes at start: Ready on the old version, the Plan says why, the next node is spared',
-    async () => {
-      const machines = await world.machines('crash', AGENT, AGENT)
-      const bystanders = await Promise.all(machines.map((machine) => world.bystander(machine)))
-      await plan('crash', CRASHING)
-      await world.cluster.until('a node is taken', async () => machines.some(({ name }) => world.upgradePods(name).length > 0))
-      const [broken, next] = world.upgradePods(machines[0].name).length > 0 ? machines : [machines[1], machines[0]]
-      const failure = await world.failure('crash', broken)
-      process.stdout.write(`a rolled back node says: ${failure.reason}: ${failure.message}\n`)
-      expect(`${failure.reason} ${failure.message}`).toContain('RolledBack')
-      expect(`${failure.message} ${failure.log ?? ''}`).toContain('this release crashes at start')
-      await world.cluster.until('the node is Ready again', async () => isReady(await world.cluster.node(broken.name), OLD.version))
-      expect(broken.installed()).toBe(sha256(world.paths.release(OLD)))
-      await world.cluster.until('the Plan says why', async () =>
-        (await world.cluster.condition('crash', 'Complete')).includes('RolledBack'),
-      )
-      expect(world.upgradePods(next.name)).toEqual([])
-      expect(world.sights(next.name).some(({ unschedulable }) => unschedulable)).toBe(false)
-      for (const [index, machine] of machines.entries()) {
-        expect(await world.bystanderNow(machine)).toEqual({ id: bystanders[index], restarts: 0 })
-      }
-    },
-    LIMIT_MS,
-  )
+async function rolledBack(): Promise<void> {
+  const machines = await world.machines('crash', AGENT, AGENT)
+  const bystanders = await Promise.all(machines.map((machine) => world.bystander(machine)))
+  await plan('crash', CRASHING)
+  await world.cluster.until('a node is taken', async () => machines.some(({ name }) => world.upgradePods(name).length > 0))
+  const [broken, next] = world.upgradePods(machines[0].name).length > 0 ? machines : [machines[1], machines[0]]
+  const failure = await world.failure('crash', broken)
+  process.stdout.write(`a rolled back node says: ${failure.reason}: ${failure.message}\n`)
+  expect(`${failure.reason} ${failure.message}`).toContain('RolledBack')
+  expect(`${failure.message} ${failure.log ?? ''}`).toContain('this release crashes at start')
+  await world.cluster.until('the node is Ready again', async () => isReady(await world.cluster.node(broken.name), OLD.version))
+  expect(broken.installed()).toBe(sha256(world.paths.release(OLD)))
+  await world.cluster.until('the Plan says why', async () => (await world.cluster.condition('crash', 'Complete')).includes('RolledBack'))
+  expect(world.upgradePods(next.name)).toEqual([])
+  expect(world.sights(next.name).some(({ unschedulable }) => unschedulable)).toBe(false)
+  for (const [index, machine] of machines.entries()) {
+    expect(await world.bystanderNow(machine)).toEqual({ id: bystanders[index], restarts: 0 })
+  }
+}
 
-  test(
-    'restarts a service whose file is the new one already but whose process is old',
-    async () => {
-      const [machine] = await world.machines('restart', AGENT)
-      machine.install(NEW)
-      const before = await machine.services()
-      await plan('restart', NEW)
-      await world.done('restart', machine)
-      expect(world.sights(machine.name).at(-1)).toMatchObject({ version: NEW.version, ready: 'True', unschedulable: false })
-      expect(await machine.services()).not.toEqual(before)
-      expect(lastPhases(machine)).toEqual(['Succeeded'])
+async function restarted(): Promise<void> {
+  const [machine] = await world.machines('restart', AGENT)
+  machine.install(NEW)
+  const before = await machine.services()
+  await plan('restart', NEW)
+  await world.done('restart', machine)
+  expect(world.sights(machine.name).at(-1)).toMatchObject({ version: NEW.version, ready: 'True', unschedulable: false })
+  expect(await machine.services()).not.toEqual(before)
+  expect(lastPhases(machine)).toEqual(['Succeeded'])
+}
+
+const BINARIES = '/usr/local/bin'
+const restart =
+  'kill $(cat /sys/fs/cgroup/systemd/system.slice/rke2-agent.service/cgroup.procs | while read p; do [ "$(cat /proc/$p/comm)" = rke2 ] && echo $p; done)'
+/** The binary on a filesystem of its own, and the service running from there. */
+const remount = (mount: string): string =>
+  `set -e; cp -p ${BINARIES}/rke2 /run/rke2.kept; ${mount}; [ -e ${BINARIES}/rke2 ] || cp -p /run/rke2.kept ${BINARIES}/rke2`
+
+interface Refused {
+  readonly what: string
+  readonly release: Release
+  readonly reason: string
+  /** What makes it so, for the machine's shell. */
+  readonly before?: string
+  readonly restarts?: boolean
+}
+
+const REFUSED: readonly Refused[] = [
+  { what: 'another architecture', release: FOREIGN, reason: 'WrongArchitecture' },
+  { what: 'a truncated file', release: TRUNCATED, reason: 'BadPayload' },
+  {
+    what: 'a full disk',
+    release: NEW,
+    reason: 'NoSpace',
+    before: remount(`mount -t tmpfs -o size=$(( ($(wc -c <${BINARIES}/rke2) / 1024) + 512 ))k,mode=755 small ${BINARIES}`),
+    restarts: true,
+  },
+  {
+    what: 'a read-only target',
+    release: NEW,
+    reason: 'ReadOnly',
+    before: remount(`mount --bind ${BINARIES} ${BINARIES}; mount -o remount,bind,ro ${BINARIES}`),
+  },
+  {
+    what: 'two matching processes',
+    release: NEW,
+    reason: 'Ambiguous',
+    before: '/opt/rke2/bin/rke2 agent >/dev/null 2>&1 </dev/null & sleep 0.2; kill -0 $!',
+  },
+]
+
+async function refused({ what, release, reason, before, restarts }: Refused): Promise<void> {
+  const group = `refused-${reason.toLowerCase()}`
+  const [machine] = await world.machines(group, AGENT)
+  machine.put(HANGING, '/opt/rke2/bin/rke2')
+  if (before !== undefined) await machine.on('/bin/sh', '-c', before)
+  if (restarts === true) {
+    const old = await machine.services()
+    await machine.on('/bin/sh', '-c', restart)
+    await world.cluster.until('rke2 runs from there', async () => {
+      const now = await machine.services()
+      return now.length === 1 && now[0] !== old[0]
+    })
+    await world.cluster.until('the node is Ready', async () => isReady(await world.cluster.node(machine.name), OLD.version))
+  }
+  const sum = async (): Promise<string> => await machine.on('/bin/sh', '-c', `sha256sum ${BINARIES}/rke2; ls -a ${BINARIES}`)
+  const [file, processes] = [await sum(), await machine.services()]
+  await plan(group, release)
+  const failure = await world.failure(group, machine)
+  process.stdout.write(`${what}: ${failure.reason}: ${failure.message}\n`)
+  expect(`${failure.reason} ${failure.message}`).toContain(reason)
+  expect(await sum()).toBe(file)
+  expect(await machine.services()).toEqual(processes)
+  expect(isReady(await world.cluster.node(machine.name), OLD.version)).toBe(true)
+  // One pod was enough to find out, and there will be no other.
+  expect(world.upgradePods(machine.name)).toHaveLength(1)
+  expect(await jobs(group)).toEqual([expect.stringMatching(/^(?:Failed|Suspended)$/)])
+}
+
+describe('the payload on agents', () => {
+  sideBySide(LANES, LIMIT_MS, [
+    { what: 'takes a node from r1 to r2 with one pod, Complete on the first try', run: upgraded },
+    {
+      what: 'rolls back a release that crashes at start: Ready on the old version, the Plan says why, the next node is spared',
+      run: rolledBack,
     },
-    LIMIT_MS,
-  )
+    { what: 'restarts a service whose file is the new one already but whose process is old', run: restarted },
+    ...REFUSED.map(
+      (one): Scenario => ({ what: `refuses before anything is changed: ${one.what} (${one.reason})`, run: () => refused(one) }),
+    ),
+  ])
+  afterAll(() => world?.clear(), LIMIT_MS)
 })
 
-describe('a server, prepared before its cordon', () => {
+describe('the payload on a server, prepared before its cordon', () => {
   const SERVER = { ...AGENT, role: 'server' } as const
+  afterEach(() => world?.clear(), LIMIT_MS)
 
   test(
-    'an etcd snapshot is taken and named, then the node is upgraded',
+    'an etcd snapshot is taken and named, then the node goes from r1 to r2 with one pod, Complete on the first try',
     async () => {
       const [machine] = await world.machines('prepared', SERVER)
+      const bystander = await world.bystander(machine)
       await plan('prepared', NEW, PREPARE)
       await world.done('prepared', machine)
 
@@ -124,6 +194,9 @@ describe('a server, prepared before its cordon', () => {
       const cordoned = world.sights(machine.name).find(({ unschedulable }) => unschedulable)?.at
       expect(last?.at).toBeLessThan(cordoned ?? 0)
       expect(world.sights(machine.name).at(-1)).toMatchObject({ version: NEW.version, ready: 'True', unschedulable: false })
+      expect(lastPhases(machine)).toEqual(['Succeeded'])
+      expect(await jobs('prepared')).toEqual(['Complete'])
+      expect(await world.bystanderNow(machine)).toEqual({ id: bystander, restarts: 0 })
     },
     LIMIT_MS,
   )
@@ -179,69 +252,6 @@ describe('a server, prepared before its cordon', () => {
       await world.cluster.until('the Job is put away', async () => /^(?:Failed|Suspended)$/.test((await jobs('touched')).join()))
       expect(machine.installed()).toBe(sha256(world.paths.release(OLD)))
       expect(world.upgradePods(machine.name)).toHaveLength(1)
-    },
-    LIMIT_MS,
-  )
-})
-
-describe('the payload refuses before anything is changed', () => {
-  const BINARIES = '/usr/local/bin'
-  const restart =
-    'kill $(cat /sys/fs/cgroup/systemd/system.slice/rke2-agent.service/cgroup.procs | while read p; do [ "$(cat /proc/$p/comm)" = rke2 ] && echo $p; done)'
-  /** The binary on a filesystem of its own, and the service running from there. */
-  const remount = (mount: string): string =>
-    `set -e; cp -p ${BINARIES}/rke2 /run/rke2.kept; ${mount}; [ -e ${BINARIES}/rke2 ] || cp -p /run/rke2.kept ${BINARIES}/rke2`
-
-  test.each<{ what: string; release: Release; reason: string; before?: string; restarts?: boolean }>([
-    { what: 'another architecture', release: FOREIGN, reason: 'WrongArchitecture' },
-    { what: 'a truncated file', release: TRUNCATED, reason: 'BadPayload' },
-    {
-      what: 'a full disk',
-      release: NEW,
-      reason: 'NoSpace',
-      before: remount(`mount -t tmpfs -o size=$(( ($(wc -c <${BINARIES}/rke2) / 1024) + 512 ))k,mode=755 small ${BINARIES}`),
-      restarts: true,
-    },
-    {
-      what: 'a read-only target',
-      release: NEW,
-      reason: 'ReadOnly',
-      before: remount(`mount --bind ${BINARIES} ${BINARIES}; mount -o remount,bind,ro ${BINARIES}`),
-    },
-    {
-      what: 'two matching processes',
-      release: NEW,
-      reason: 'Ambiguous',
-      before: '/opt/rke2/bin/rke2 agent >/dev/null 2>&1 </dev/null & sleep 0.2; kill -0 $!',
-    },
-  ])(
-    '$what: $reason',
-    async ({ what, release, reason, before, restarts }) => {
-      const group = `refused-${reason.toLowerCase()}`
-      const [machine] = await world.machines(group, AGENT)
-      machine.put(HANGING, '/opt/rke2/bin/rke2')
-      if (before !== undefined) await machine.on('/bin/sh', '-c', before)
-      if (restarts === true) {
-        const old = await machine.services()
-        await machine.on('/bin/sh', '-c', restart)
-        await world.cluster.until('rke2 runs from there', async () => {
-          const now = await machine.services()
-          return now.length === 1 && now[0] !== old[0]
-        })
-        await world.cluster.until('the node is Ready', async () => isReady(await world.cluster.node(machine.name), OLD.version))
-      }
-      const sum = async (): Promise<string> => await machine.on('/bin/sh', '-c', `sha256sum ${BINARIES}/rke2; ls -a ${BINARIES}`)
-      const [file, processes] = [await sum(), await machine.services()]
-      await plan(group, release)
-      const failure = await world.failure(group, machine)
-      process.stdout.write(`${what}: ${failure.reason}: ${failure.message}\n`)
-      expect(`${failure.reason} ${failure.message}`).toContain(reason)
-      expect(await sum()).toBe(file)
-      expect(await machine.services()).toEqual(processes)
-      expect(isReady(await world.cluster.node(machine.name), OLD.version)).toBe(true)
-      // One pod was enough to find out, and there will be no other.
-      expect(world.upgradePods(machine.name)).toHaveLength(1)
-      expect(await jobs(group)).toEqual([expect.stringMatching(/^(?:Failed|Suspended)$/)])
     },
     LIMIT_MS,
   )

@@ -121,6 +121,16 @@ describe.each(['SIGKILL', 'power loss, renames kept', 'power loss, only what was
   )
 })
 
+test('the record beside the program is gone after the crash: the journal knows what was there', async () => {
+  const { machine } = prepared('crash')
+  await dies(machine, bad.indexOf('rename /usr/local/bin/rke2') + 2, 'crash')
+  machine.revive()
+  machine.host.machine.remove(`${BINARY}.drover-previous.json`)
+
+  expect((await run(machine)).result.result).toBe('RolledBack')
+  expect(file(machine)).toBe(OLD_FILE)
+})
+
 describe.each(['ENOSPC', 'EROFS', 'EIO'] as const)('%s', (fault) => {
   const beforeTheFile = good.indexOf('rename /usr/local/bin/rke2') + 1
 
