@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Json, JsonObject } from '../../../src/base/json.ts'
-import { collect, harness, settled } from './harness.ts'
+import { collect } from '../../kube/client/collect.ts'
+import { harness, settled } from './harness.ts'
 
 const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 const things = '/apis/example.com/v1/namespaces/default/things'

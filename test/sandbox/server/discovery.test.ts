@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import type { Tree } from './harness.ts'
+import type { Tree } from '../../kube/client/collect.ts'
 import { harness } from './harness.ts'
 
 const aggregated = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json'

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import { TransportError } from '../../../src/base/errors.ts'
 import type { FaultKind } from '../../../src/sandbox/faults.ts'
-import { collect, harness, settled } from './harness.ts'
+import { collect } from '../../kube/client/collect.ts'
+import { harness, settled } from './harness.ts'
 
 const nodes = '/api/v1/nodes'
 

@@ -7,6 +7,7 @@ import type { Faults } from '../../../src/sandbox/faults.ts'
 import { createFaults } from '../../../src/sandbox/faults.ts'
 import type { ApiServer, ApiServerOptions } from '../../../src/sandbox/server/server.ts'
 import { createApiServer } from '../../../src/sandbox/server/server.ts'
+import type { Tree } from '../../kube/client/collect.ts'
 
 export const signal = new AbortController().signal
 
@@ -20,10 +21,6 @@ export interface Harness {
   ok(method: Request['method'], path: string, body?: Json, more?: Partial<Request>): Promise<Tree>
   merge(path: string, body: Json, query?: Record<string, string>): Promise<Response>
 }
-
-/** JSON that a test may walk without asking at each step. */
-// oxlint-disable-next-line typescript/no-explicit-any
-export type Tree = any
 
 /** A server without latency: answers come without the clock being run. What it stores is frozen. */
 export function harness(options: Partial<ApiServerOptions> & { user?: string } = {}): Harness {
@@ -55,36 +52,6 @@ export function pod(name: string, more: JsonObject = {}): JsonObject {
   return {
     metadata: { name, ...(more['metadata'] as JsonObject | undefined) },
     spec: { ...podSpec, ...(more['spec'] as JsonObject | undefined) },
-  }
-}
-
-/** Opens a watch and collects what it says. */
-export async function collect(transport: Transport, path: string, query: Record<string, string> = {}, accept?: string) {
-  const stop = new AbortController()
-  const answer = await transport.watch(
-    { method: 'GET', path, query: { watch: 'true', ...query }, ...(accept === undefined ? {} : { accept }) },
-    stop.signal,
-  )
-  const events: Tree[] = []
-  let end: 'open' | 'closed' | Error = 'open'
-  const done = (async () => {
-    try {
-      for await (const event of answer.events) events.push(event)
-      end = 'closed'
-    } catch (error) {
-      end = error as Error
-    }
-  })()
-  return {
-    status: answer.status,
-    body: answer.body as Tree,
-    events,
-    get end() {
-      return end
-    },
-    said: () => events.map((event) => `${event.type} ${event.object.metadata?.name ?? ''}`.trim()),
-    stop: () => stop.abort(),
-    done,
   }
 }
 

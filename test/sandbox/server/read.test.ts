@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import type { Tree } from './harness.ts'
+import type { Tree } from '../../kube/client/collect.ts'
 import { harness, pod } from './harness.ts'
 
 const nodes = '/api/v1/nodes'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import type { Tree } from './harness.ts'
-import { collect, harness, pod, settled } from './harness.ts'
+import { collect, type Tree } from '../../kube/client/collect.ts'
+import { harness, pod, settled } from './harness.ts'
 
 const nodes = '/api/v1/nodes'
 const pods = '/api/v1/namespaces/default/pods'
