@@ -1,11 +1,15 @@
 /** RolloutPolicies on the real API server: what a policy asks for is done, under the manifests' permissions and with the real definition. */
 import { expect } from '@jest/globals'
 import type { NotifyMessage } from '../../src/api/notify.ts'
-import { serve } from '../kube/client/servers.ts'
-import { NAMESPACE } from './cluster.ts'
+import { json, serve } from '../kube/client/servers.ts'
+import { NAMESPACE, NEW, OLD } from './cluster.ts'
+import { without } from './hang.ts'
+import type { Scenario } from './scenario.ts'
 import { shareCluster } from './shared.ts'
 
 const { scenario } = shareCluster({})
+
+const RBAC = 'rbac.authorization.k8s.io/v1'
 
 const policy = (id: string, spec: object): object => ({
   apiVersion: 'drover.io/v1alpha1',
@@ -13,6 +17,226 @@ const policy = (id: string, spec: object): object => ({
   metadata: { name: id, namespace: NAMESPACE },
   spec: { planNames: [id], ...spec },
 })
+
+/** Merge patch of the scenario's policy. */
+const edit = (s: Scenario, spec: object): Promise<string> =>
+  s.kubectl('--namespace', NAMESPACE, 'patch', 'rolloutpolicy', s.id, '--type=merge', '--patch', JSON.stringify({ spec }))
+
+/** What the Plan says that it waits for. */
+const waits = (s: Scenario, words: RegExp): Promise<void> =>
+  s.until(`the Plan says ${words.source}`, async () => words.test(await s.condition('Complete')))
+
+/** What its nodes say. */
+const nodeWaits = (s: Scenario, node: string, words: RegExp): Promise<void> =>
+  s.until(`${node} says ${words.source}`, async () => words.test(await s.status(node)))
+
+const ready = async (s: Scenario, name = s.id): Promise<string> => {
+  const text = await s.kubectl('--namespace', NAMESPACE, 'get', 'rolloutpolicy', name, '-o', 'json')
+  const { status } = JSON.parse(text) as { status?: { conditions?: readonly { type: string; status: string; reason: string }[] } }
+  const found = status?.conditions?.find(({ type }) => type === 'Ready')
+  return `${found?.status} ${found?.reason}`
+}
+
+const untouched = async (s: Scenario, nodes: readonly string[]): Promise<void> => {
+  for (const node of nodes) expect([node, await s.cordoned(node), await s.record(node), s.runs(node)]).toEqual([node, false, {}, 0])
+}
+
+scenario(
+  'calendar',
+  'windows, exclusions, lead, after, pauses, faults and the loss of a policy hold a Plan one after the other',
+  async (s) => {
+    const hours = (count: number): Date => new Date(Date.now() + count * 3_600_000)
+    const start = `${hours(12).getUTCMinutes()} ${hours(12).getUTCHours()} * * *`
+    await s.cluster.apply(policy(s.id, { windows: [{ start, duration: '1h' }] }))
+    await s.apply()
+    await waits(s, /no window of RolloutPolicy calendar is open/)
+    expect(await ready(s)).toBe('True InForce')
+    const exclusions = [{ from: hours(-1).toISOString(), to: hours(1).toISOString(), reason: 'year end' }]
+    await edit(s, { windows: null, exclusions })
+    await waits(s, /^False Excluded: .*year end/)
+    // Open since a minute, for an hour; no node takes less than 61 minutes.
+    const begun = new Date(Date.now() - 60_000)
+    await edit(s, {
+      exclusions: null,
+      windows: [
+        { start: `${begun.getUTCMinutes()} ${begun.getUTCHours()} * * *`, duration: '1h' },
+        { start, duration: '3h', timeZone: 'Etc/UTC' },
+      ],
+      lead: '61m',
+    })
+    await waits(s, /^False WindowTooShort/)
+    await edit(s, { windows: null, lead: null, after: ['no-such-plan'] })
+    await waits(s, /^False WaitingForPlan: .*no-such-plan/)
+    await edit(s, { after: null, paused: true })
+    await waits(s, /^False Paused: RolloutPolicy calendar/)
+    await edit(s, { paused: null, windows: [{ start: '* * * * *', duration: '1h', timeZone: 'Nowhere/Land' }] })
+    await waits(s, /^False PolicyUnreadable: .*spec\.windows\[0\]\.timeZone/)
+    expect(await s.condition('Stalled')).toMatch(/^True PolicyUnreadable/)
+    await s.until('the policy says so', async () => (await ready(s)) === 'False PolicyUnreadable')
+    // Added before the fault is mended, or the Plan would go on in between.
+    await s.cluster.apply({ ...policy('calendar-2', {}), spec: { planNames: [s.id] } })
+    await edit(s, { windows: null })
+    await waits(s, /^False PolicyConflict: RolloutPolicies calendar and calendar-2/)
+    await edit(s, { paused: true })
+    await s.kubectl('--namespace', NAMESPACE, 'delete', 'rolloutpolicy', 'calendar-2')
+    await waits(s, /^False Paused/)
+    await s.kubectl('--namespace', NAMESPACE, 'delete', 'rolloutpolicy', s.id)
+    await waits(s, /^False PolicyGone: RolloutPolicy calendar was in force/)
+    await s.wait(3)
+    await untouched(s, s.nodes)
+    await s.annotatePlan({ 'drover.io/policy': 'none' })
+    await s.done()
+  },
+)
+
+scenario(
+  'budget',
+  'a budget, and zones that go one after the other, hold back a Plan that would take all its nodes',
+  async (s) => {
+    const zone = (node: string): string => (s.nodes.indexOf(node) < 2 ? 'x' : 'y')
+    for (const node of s.nodes) await s.kubectl('label', 'node', node, `zone=${zone(node)}`)
+    await s.cluster.apply(policy(s.id, { budget: { maxUnavailable: '25%' } }))
+    const gate = s.gate()
+    await s.apply({ concurrency: 4, upgrade: { image: gate.image } })
+    await s.until('one node is being upgraded', () => gate.entered.length === 1)
+    const [first = ''] = gate.entered
+    for (const other of without(s, first)) await nodeWaits(s, other, /1 nodes are unavailable or in flight; RolloutPolicy budget allows 1/)
+    await untouched(s, without(s, first))
+    await edit(s, { budget: { maxUnavailable: null, spread: [{ topologyKey: 'zone', domains: 'Sequential', maxUnavailable: '100%' }] } })
+    await s.until('a second one is', () => gate.entered.length === 2)
+    expect(zone(gate.entered[1] ?? '')).toBe(zone(first))
+    const rest = s.nodes.filter((node) => zone(node) !== zone(first))
+    for (const node of rest) await nodeWaits(s, node, /in flight in another domain than zone=/)
+    await untouched(s, rest)
+    gate.open()
+    await s.done()
+  },
+  4,
+)
+
+scenario(
+  'waves',
+  'one node goes first, is watched, and somebody approves it for this hash, before the others go',
+  async (s) => {
+    const waves = [
+      { name: 'canary', size: '1%', soak: '4s', approval: 'Manual' },
+      { name: 'marked', nodeSelector: { matchLabels: { wave: 'two' } }, maxUnavailable: 1 },
+    ]
+    for (const node of s.nodes) await s.kubectl('label', 'node', node, 'wave=two')
+    await s.cluster.apply(policy(s.id, { waves }))
+    await s.apply({ concurrency: 3 })
+    await s.until('one is done', async () => (await Promise.all(s.nodes.map((node) => s.label(node)))).some((label) => label !== undefined))
+    const labels = await Promise.all(s.nodes.map(async (node) => [node, await s.label(node)] as const))
+    const [canary = ''] = labels.flatMap(([node, label]) => (label === undefined ? [] : [node]))
+    await waits(s, /^False WaveSoaking: wave canary/)
+    await waits(s, /^False AwaitingApproval: wave canary is done; set annotation drover\.io\/approve: \w{8}\/canary/)
+    await s.annotatePlan({ 'drover.io/approve': '01234567/canary' })
+    await s.wait(3)
+    await untouched(s, without(s, canary))
+    await s.annotatePlan({ 'drover.io/approve': `${(await s.hash()).slice(0, 8)}/canary` })
+    let most = 0
+    await s.until('the next wave goes', async () => {
+      const cordoned = (await Promise.all(without(s, canary).map((node) => s.cordoned(node)))).filter(Boolean).length
+      most = Math.max(most, cordoned)
+      return (await s.condition('Complete')).startsWith('True')
+    })
+    expect(most).toBe(1)
+    await s.done()
+  },
+  3,
+)
+
+scenario(
+  'failures',
+  'a policy tries failed nodes once more, stops at the second of them, and leaves them in service',
+  async (s) => {
+    const broken = (times: number): void => {
+      for (const node of s.nodes) s.machine(node).trouble.programFailures = times
+    }
+    broken(1000)
+    const failure = { retries: 1, backoff: { base: '2s', cap: '4s' }, maxFailures: 2, uncordonOnFailure: 'Always' }
+    await s.cluster.apply(policy(s.id, { failure }))
+    await s.apply({ jobActiveDeadlineSecs: 4 })
+    await s.until('stopped', async () => /MaxFailuresExceeded: 2 nodes failed/.test(await s.condition('Stalled')))
+    const past = async (node: string) => (await s.record(node)).past?.[`${NAMESPACE}/${s.id}`]
+    const failed = async () => {
+      const outcomes = await Promise.all(s.nodes.map(async (node) => ({ node, attempts: (await past(node))?.attempts ?? 0 })))
+      return outcomes.filter(({ attempts }) => attempts > 0)
+    }
+    await s.until('both were tried twice', async () => (await failed()).every(({ attempts }) => attempts === 2))
+    await s.wait(6)
+    const nodes = (await failed()).map(({ node }) => node)
+    expect((await failed()).map(({ attempts }) => attempts)).toEqual([2, 2])
+    for (const node of nodes) expect([node, await s.cordoned(node), await past(node)]).toMatchObject([node, false, { reason: 'JobFailed' }])
+    await untouched(
+      s,
+      s.nodes.filter((node) => !nodes.includes(node)),
+    )
+    broken(0)
+    await s.edit({ jobActiveDeadlineSecs: 120 })
+    await s.done()
+  },
+  3,
+)
+
+scenario(
+  'verify',
+  "what proves a node is the policy's word: its kubelet, a reboot, or the Job alone; and then it is watched",
+  async (s) => {
+    const [node = ''] = s.nodes
+    const image = `${s.id}.example.com/script`
+    let boots = false
+    s.cluster.machines.fleet.programs.set(image, async (_pod, machine) => {
+      if (boots) machine.reboot()
+      return 0
+    })
+    const reason = async (): Promise<string | undefined> => (await s.record(node)).past?.[`${NAMESPACE}/${s.id}`]?.reason
+    const failure = { uncordonOnFailure: 'Always' }
+    await s.cluster.apply(policy(s.id, { failure, verify: { version: 'Kubelet', timeout: '4s', minReadySeconds: 2 } }))
+    await s.apply({ upgrade: { image } })
+    await s.until('the kubelet is the old one', async () => (await reason()) === 'VersionMismatch')
+    await edit(s, { soak: '5s', verify: { version: 'Off', reboot: 'Required', timeout: '30s' } })
+    await s.annotatePlan({ 'drover.io/retry': 'a' })
+    await nodeWaits(s, node, /^Verifying/)
+    await s.until('nobody has booted it', async () => (await reason()) === 'NotRebooted')
+    boots = true
+    await s.annotatePlan({ 'drover.io/retry': 'b' })
+    await nodeWaits(s, node, /^Soaking/)
+    expect([await s.label(node), await s.cordoned(node)]).toEqual([undefined, false])
+    await s.until('done', async () => (await s.label(node)) === (await s.hash()))
+    expect(await s.version(node)).toBe(OLD)
+  },
+  1,
+)
+
+scenario(
+  'exceptions',
+  'nodes that others manage or have cordoned, and a step back, are taken when a policy says so',
+  async (s) => {
+    const [node = ''] = s.nodes
+    await s.kubectl('annotate', 'node', node, 'cluster.x-k8s.io/machine=m-1')
+    await s.kubectl('cordon', node)
+    await s.cluster.apply({
+      ...policy(s.id, {}),
+      spec: { planSelector: { matchLabels: { story: s.id } }, budget: { alreadyUnavailable: 'Skip' } },
+    })
+    await s.apply({}, { labels: { story: s.id } })
+    await waits(s, /^False ManagedElsewhere: .*Cluster API/)
+    await edit(s, { managedElsewhere: 'Ignore' })
+    await waits(s, /^False CordonedByOthers/)
+    await s.wait(2)
+    expect([await s.record(node), s.runs(node)]).toEqual([{}, 0])
+    await edit(s, { budget: { alreadyUnavailable: 'Include' } })
+    await s.until('done', async () => (await s.label(node)) === (await s.hash()) && (await s.version(node)) === NEW)
+    expect(await s.cordoned(node)).toBe(true)
+    await s.kubectl('uncordon', node)
+    await s.edit({ version: OLD })
+    await waits(s, /^False Downgrade/)
+    await edit(s, { versionPath: { allow: [`${NEW}>${OLD}`] } })
+    await s.done(OLD)
+  },
+  1,
+)
 
 scenario('notify', 'webhooks hear of a rollout, by URL and by Secret; one that refuses is told of on the policy', async (s) => {
   const got: { path: string; message: NotifyMessage }[] = []
@@ -67,3 +291,104 @@ scenario('notify', 'webhooks hear of a rollout, by URL and by Secret; one that r
 function told(plan: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } }): boolean {
   return plan.metadata?.annotations?.['drover.io/rollout']?.includes('RolloutComplete') === true
 }
+
+scenario('gates', 'gates hold by a permission that is missing, an object, and a Prometheus that asks for a token', async (s) => {
+  let firing = '1'
+  const asked: (string | undefined)[] = []
+  const server = await serve(
+    (request, response) => {
+      asked.push(request.headers.authorization)
+      json(response, 200, { status: 'success', data: { resultType: 'vector', result: [{ metric: {}, value: [1, firing] }] } })
+    },
+    { secure: true },
+  )
+  const verbs = { apiGroups: [''], resources: ['configmaps'], verbs: ['get'] }
+  const grant = [
+    { apiVersion: RBAC, kind: 'Role', metadata: { name: 'gates', namespace: s.id }, rules: [verbs] },
+    {
+      apiVersion: RBAC,
+      kind: 'RoleBinding',
+      metadata: { name: 'gates', namespace: s.id },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'gates' },
+      subjects: [{ kind: 'ServiceAccount', name: 'drover', namespace: NAMESPACE }],
+    },
+  ]
+  const health = (state: string) => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'health', namespace: s.id },
+    data: { state },
+  })
+  const object = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    namespace: s.id,
+    name: 'health',
+    expect: [{ path: '.data.state', operator: 'eq', value: 'green' }],
+  }
+  const prometheus = {
+    url: server.url,
+    query: 'count(ALERTS) or vector(0)',
+    expect: { operator: 'lt', value: 1 },
+    caBundle: server.ca,
+    tokenSecretRef: { name: `${s.id}-token`, key: 'token' },
+  }
+  try {
+    await s.workload(health('red'))
+    await s.cluster.apply(
+      {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: `${s.id}-token`, namespace: NAMESPACE },
+        stringData: { token: 'let-me-in' },
+      },
+      policy(s.id, {
+        gates: [
+          { name: 'health', at: ['NodeStart'], object },
+          { name: 'alerts', at: ['NodeEnd'], prometheus },
+        ],
+      }),
+    )
+    await s.apply()
+    const says = (text: RegExp) => async () => text.test(await s.condition('Complete'))
+    await s.until(
+      'the refusal is told',
+      says(/^False GatePending: gate health .*cannot be evaluated: .*403.*configmaps "health" is forbidden/),
+    )
+    await s.cluster.apply(...grant)
+    await s.until('the object is told', says(/^False GatePending: gate health .*: \.data\.state is red, not green/))
+    expect(await Promise.all(s.nodes.map((node) => s.cordoned(node)))).toEqual(s.nodes.map(() => false))
+    await s.workload(health('green'))
+    const node = await s.taken()
+    await s.until('the alerts are told', async () => /gate alerts .*: the query gives 1, not lt 1/.test(await s.status(node)))
+    expect([await s.cordoned(node), await s.label(node)]).toEqual([true, undefined])
+    firing = '0'
+    await s.done()
+    expect(new Set(asked)).toEqual(new Set(['Bearer let-me-in']))
+  } finally {
+    await server.close()
+  }
+})
+
+scenario('hooks', 'hooks hold a node before its cordon and before its end, until they set the annotation', async (s) => {
+  const [ready, ok] = ['example.com/ready', 'example.com/ok']
+  await s.cluster.apply(
+    policy(s.id, { hooks: { before: [{ name: 'cmdb', ackAnnotation: ready }], after: [{ name: 'smoke', ackAnnotation: ok }] } }),
+  )
+  await s.apply()
+  const request = async (node: string): Promise<string> => {
+    const read = await s.cluster.api.get<{ metadata: { annotations?: Record<string, string> } }>(`/api/v1/nodes/${node}`)
+    return read.metadata.annotations?.['drover.io/hook-request'] ?? ''
+  }
+  for (const when of ['before', 'after', 'before', 'after']) {
+    let node = ''
+    await s.until(`a hook is asked, ${when}`, async () => {
+      for (const name of s.nodes) if ((await request(name)).startsWith(`${when}/`)) node = name
+      return node !== ''
+    })
+    expect(await s.cordoned(node)).toBe(when === 'after')
+    await s.annotateNode(node, { [when === 'before' ? ready : ok]: await request(node) })
+  }
+  await s.done()
+  expect(await Promise.all(s.nodes.map(request))).toEqual(s.nodes.map(() => ''))
+})
