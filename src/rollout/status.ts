@@ -21,6 +21,7 @@ export interface Tally {
 
 export interface StatusInput {
   readonly state: PlanState
+  /** Hostnames that are to stand in `applying`. */
   readonly applying: readonly string[]
   readonly report: PlanReport
   readonly tally: Tally

@@ -1,11 +1,9 @@
 /** What is told of a Plan: its status, and an event where a condition changes its meaning. */
 import type { PlanStatus } from '../api/plan.ts'
-import type { Hold } from '../api/reasons.ts'
 import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
-import { planStatus, type Tally } from './status.ts'
+import { planStatus, type StatusInput } from './status.ts'
 import { overnightWarning } from './window.ts'
-import type { PlanReport } from './world.ts'
 
 export interface PlanEvent {
   readonly type: 'Normal' | 'Warning'
@@ -13,16 +11,8 @@ export interface PlanEvent {
   readonly message: string
 }
 
-export interface Telling {
-  readonly state: PlanState
-  /** Hostnames that are to stand in `applying`. */
-  readonly applying: readonly string[]
-  readonly report: PlanReport
-  readonly tally: Tally
-  /** The first failure that holds its node. */
-  readonly failure: string | undefined
-  /** A hold that only a person ends, or a drain that has lasted too long. */
-  readonly stalled: Hold | undefined
+/** How a Plan stands, as the pass leaves it. */
+export interface Telling extends Omit<StatusInput, 'kstatus' | 'now'> {
   /** Strict only: what keeps SUC from making Jobs, as its event says it. */
   readonly fault: PlanEvent | undefined
 }
