@@ -120,8 +120,12 @@ function serviceOf(machine: MachineFiles, main: Process, group: readonly Process
   }
 }
 
-/** The subcommand: the first word after the program's that is neither an option nor, perhaps, an option's value. */
+/**
+ * The subcommand: the first word after the program's that is neither an option nor, perhaps, an option's value. Called by another name, the same
+ * file is a kubectl or crictl.
+ */
 function roleOf(words: readonly string[]): Role | undefined {
+  if (!PROGRAM.test(posix.basename(words[0] ?? ''))) return undefined
   for (const [index, word] of words.entries()) {
     if (index === 0 || word.startsWith('-')) continue
     if (word === 'server' || word === 'agent') return word

@@ -380,6 +380,16 @@ describe('K3s', () => {
     expect(only(machine).main.pid).toBe(500)
   })
 
+  test('its kubectl, crictl and ctr are the same file, and no service, whatever the namespace is called', () => {
+    const tool = (pid: number, cmdline: string) => ({ ...server, pid, cmdline, cgroup: cgroup('backup.service') })
+    const machine = record([SYSTEMD, server, tool(700, 'kubectl\0-n\0server\0get\0pods\0'), tool(701, 'crictl\0--config\0agent\0ps\0')], {
+      ...files,
+      '/etc/systemd/system/backup.service': unitFile(['ExecStart=/usr/local/bin/kubectl -n server get pods']),
+    })
+    machine.symlink('/usr/local/bin/kubectl', 'k3s')
+    expect(only(machine).main.pid).toBe(500)
+  })
+
   test('called by a bare name: found where its PATH leads, not among what it unpacked', () => {
     const machine = record([SYSTEMD, { ...server, cmdline: 'k3s server\0' }], files)
     expect(only(machine).binary).toBe('/usr/local/bin/k3s')
