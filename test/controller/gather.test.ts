@@ -6,7 +6,7 @@ import type { Need } from '../../src/rollout/world.ts'
 import { settings } from '../rollout/build.ts'
 
 /** A `gather` on its own: all reads are answered at once and listed, and time is a number. */
-function bench(pods: object[] = []) {
+function bench(pods: object[] = [], object: (path: string) => object | Promise<object> = () => ({})) {
   const reads: string[] = []
   const time = { mono: 0 }
   const memory = createMemory()
@@ -17,7 +17,7 @@ function bench(pods: object[] = []) {
     },
     get: async (path: string) => {
       reads.push(path)
-      return {}
+      return object(path)
     },
     create: async () => ({}),
   } as unknown as Client
@@ -71,4 +71,45 @@ test('an answer that nobody has asked for in an hour is forgotten, and read agai
   await fetch()
   expect(memory.secrets.size).toBe(0)
   expect(await fetch(secret)).toHaveLength(1)
+})
+
+describe('what gates check', () => {
+  const gate = (name: string): Need => ({
+    kind: 'gate',
+    key: name,
+    namespace: 'n',
+    check: { kind: 'object', apiVersion: 'v1', of: 'ConfigMap', namespace: 'n', name, expect: [] },
+    maxAgeMs: 10_000,
+  })
+  const kinds = { resources: [{ name: 'configmaps', kind: 'ConfigMap', namespaced: true }] }
+
+  test('is read when it is asked for and too old, and longer after it could not be read', async () => {
+    let known = true
+    const { fetch, memory, time } = bench([], () => (known ? kinds : {}))
+    expect(await fetch(gate('a'), gate('a'))).toEqual(['/api/v1', '/api/v1/namespaces/n/configmaps/a'])
+    expect(memory.gates.get('a')).toMatchObject({ ok: true, value: { met: true } })
+    time.mono += 9_999
+    expect(await fetch(gate('a'))).toEqual([])
+    time.mono += 1
+    expect(await fetch(gate('a'))).toHaveLength(1)
+    time.mono += 600_000
+    known = false
+    const tries: number[] = []
+    for (let second = 0; second <= 120; second++) {
+      if ((await fetch(gate('a'))).length > 0) tries.push(second)
+      time.mono += 1000
+    }
+    expect(memory.gates.get('a')).toMatchObject({ ok: false, error: 'the API server does not know ConfigMap of v1' })
+    expect(tries).toEqual([0, 5, 15, 35, 65, 95])
+    time.mono += 3_600_000
+    await fetch()
+    expect(memory.gates.size).toBe(0)
+  })
+
+  test('keeps nothing else waiting when it is not answered', async () => {
+    const { fetch } = bench([], (path) => (path === '/api/v1' ? kinds : new Promise<object>(() => undefined)))
+    const read = await fetch(...Array.from({ length: 20 }, (_, n) => gate(`g${n}`)), drain('a'))
+    expect(read.filter((path) => path.includes('configmaps'))).toHaveLength(4)
+    expect(read).toContain('spec.nodeName=a')
+  })
 })

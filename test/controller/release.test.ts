@@ -151,3 +151,14 @@ test('what only Drover writes into the status of Plans goes, once; the rest stay
   })
   expect(done).toEqual([expect.stringContaining('Plan s/ours')])
 })
+
+test('a request to hooks goes with the record of the work that asked', async () => {
+  const asking = node('a') as { metadata: { annotations: Record<string, string> } }
+  asking.metadata.annotations['drover.io/hook-request'] = 'before/0123abcd/1/20260302T110000Z'
+  const { options, run } = serverOf({ nodes: [asking as unknown as JsonObject, node('b')] }, () => ({}))
+  await run()
+  expect(options).toMatchObject([
+    { metadata: { annotations: { 'drover.io/hook-request': null } } },
+    { metadata: { annotations: expect.not.objectContaining({ 'drover.io/hook-request': null }) } },
+  ])
+})

@@ -144,14 +144,9 @@ export function planStartHolds(state: PlanState, pass: Pass): readonly Hold[] {
   return stopping(state, { at: 'PlanStart', plan: state.key, rules: state.rules, about: state.hash }, pass)
 }
 
-/** A node has been taken for the hash, or was found done. */
-function hasBegun({ plan, selected, label, hash, key }: PlanState): boolean {
-  if (plan.status.applying.length > 0) return true
-  for (const node of selected.values()) {
-    if (node.labels[label] === hash) return true
-    if (node.record?.ok === true && node.record.record.past?.[key]?.hash === hash) return true
-  }
-  return false
+/** A node has been taken for the hash (those that failed keep their place), or was found done. */
+function hasBegun({ plan, selected, label, hash }: PlanState): boolean {
+  return plan.status.applying.length > 0 || [...selected.values()].some((node) => node.labels[label] === hash)
 }
 
 /** Before a node is taken. */

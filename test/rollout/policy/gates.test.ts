@@ -231,10 +231,10 @@ describe('podsAbsent', () => {
     kind: 'pods',
     pods: where.map((node, index) => ({ namespace: 'batch', name: `long-${index}`, node })),
   })
-  const world = (onNode: boolean) =>
+  const world = (onNode: boolean, stableFor = '0s') =>
     ready(
       remembered(aPlan('p', { concurrency: 2 })),
-      { gates: [{ name: 'g', at: ['NodeStart'], podsAbsent: { selector: { matchLabels: { a: 'b' } }, onNode } }] },
+      { gates: [{ name: 'g', at: ['NodeStart'], podsAbsent: { selector: { matchLabels: { a: 'b' } }, onNode }, stableFor }] },
       [aNode('a'), aNode('b')],
     )
 
@@ -244,6 +244,13 @@ describe('podsAbsent', () => {
     expect(first(decision)?.message).toBe(
       'gate g of RolloutPolicy default: pod batch/long-0 and 1 more should be absent, and is there on node a',
     )
+  })
+
+  test('on the node is stable for each node by itself', () => {
+    const start = world(true, '1m')
+    const steps = [pods('a'), pods('a'), pods('a'), pods('a'), pods('a')].map((seen) => ({ after: 15_000, seen }))
+    expect(claims(run(start, steps))).toEqual(['b'])
+    expect(claims(run(start, [...steps, { after: 1000, seen: pods() }]))).toEqual(['b'])
   })
 
   test('anywhere holds all nodes, also by a pod that has no node yet', () => {
@@ -270,6 +277,10 @@ describe('PlanStart', () => {
     const done = aNode('a', { labels: { 'plan.upgrade.cattle.io/p': hashOf(view) } })
     const begun = decide(ready(view, spec, [done, aNode('b')]))
     expect([asked(begun), claims(begun)]).toEqual([[], ['b']])
+    const first = remembered(aPlan('p', { concurrency: 2 }, { status: { applying: ['a'] } }))
+    const taken = aNode('a', { record: aRecord('a', { work: aWork(first) }) })
+    const second = decide(ready(first, spec, [taken, aNode('b')]))
+    expect([asked(second), claims(second)]).toEqual([[], ['b']])
   })
 
   test('is asked again for another hash', () => {
@@ -308,6 +319,13 @@ describe('WaveEnd', () => {
     const world = ready(remembered(base, { waves: waves(soaked) }), manual, [done('a'), aNode('b')])
     expect(holdsOn(run(world, [{ after: 1000, seen: unmet }]), PLAN, 'b')).toEqual(['GatePending'])
     expect(holdsOn(run(world, [{ after: 1000, seen: met }]), PLAN, 'b')).toEqual(['AwaitingApproval'])
+  })
+
+  test('is not asked behind the last node, whoever wants to know what waits', () => {
+    const told = { ...spec, waves: [{ name: 'canary', size: 1, approval: 'Manual' }], notify: [{ url: 'https://hooks.example.com/x' }] }
+    const behind = decide(ready(remembered(base, { waves: waves(soaked) }), told, [done('a')]))
+    expect(asked(behind)).toEqual([])
+    expect(asked(decide(ready(remembered(base, { waves: waves(soaked) }), told, [done('a'), aNode('b')])))).toHaveLength(1)
   })
 
   test('without waves is a policy that cannot be read', () => {
@@ -383,6 +401,12 @@ describe('NodeEnd', () => {
     const broken = ready(view, { gates: [gate(['WaveEnd'])], verify: { minReadySeconds: 0 } }, [proven()], { jobs: [job] })
     const decision = run(broken, [{ after: 1000 }, { after: 20_000 }])
     expect([holdsOn(decision, PLAN, 'a'), actions(decision, 'patchNode')]).toEqual([['PolicyUnreadable'], []])
+  })
+
+  test('of a policy that asked for nothing when the node was claimed does not hold it when it cannot be read', () => {
+    const { gated: _gated, ...plain } = work
+    const broken = ready(view, { gates: [gate(['WaveEnd'])] }, [proven({}, { work: plain })], { jobs: [job] })
+    expect(actions(run(broken, [{ after: 1000 }, { after: 20_000 }]), 'patchNode')[0]).toMatchObject({ unschedulable: false })
   })
 
   test('of a policy that is gone holds no node that has been started', () => {
