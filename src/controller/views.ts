@@ -156,12 +156,19 @@ export function planView(raw: JsonObject): PlanView | undefined {
 }
 
 /** What can be read of a Plan that does not decode: its slots still count, and its conditions are not written again and again. */
-function readableStatus(raw: JsonObject): { generation: number; applying: string[]; conditions: PlanCondition[] } {
+function readableStatus(raw: JsonObject): {
+  generation: number
+  observedGeneration: number | undefined
+  applying: string[]
+  conditions: PlanCondition[]
+} {
   const metadata = raw['metadata'] as { generation?: unknown } | undefined
-  const status = raw['status'] as { applying?: unknown; conditions?: unknown } | undefined
+  const status = raw['status'] as { applying?: unknown; conditions?: unknown; observedGeneration?: unknown } | undefined
+  const observed = typeof status?.observedGeneration === 'number' ? status.observedGeneration : undefined
   const applying = Array.isArray(status?.applying) ? status.applying.filter((entry): entry is string => typeof entry === 'string') : []
   const conditions = Array.isArray(status?.conditions) ? status.conditions.filter(isCondition) : []
-  return { generation: typeof metadata?.generation === 'number' ? metadata.generation : 0, applying, conditions }
+  const generation = typeof metadata?.generation === 'number' ? metadata.generation : 0
+  return { generation, observedGeneration: observed, applying, conditions }
 }
 
 function isCondition(entry: unknown): entry is PlanCondition {

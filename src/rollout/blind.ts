@@ -9,8 +9,8 @@ export function tellBlindness({ plans, refusal, settings, now }: Pick<World, 'pl
   for (const view of plans) {
     if (view.namespace !== settings.namespace) continue
     if (isComplete(view)) continue
-    const conditions = view.plan === undefined ? view.conditions : view.plan.status.conditions
-    const status = stoppedStatus(conditions, hold('Refused', `the cluster cannot be read: ${refusal}`), settings, now)
+    const known = view.plan === undefined ? view : { ...view.plan.status, generation: view.plan.metadata.generation }
+    const status = stoppedStatus(known, hold('Refused', `the cluster cannot be read: ${refusal}`), settings, now)
     if (status === undefined) continue
     const plan = { namespace: view.namespace, name: view.name, uid: view.uid }
     steps.push({

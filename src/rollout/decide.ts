@@ -80,7 +80,7 @@ function tellDefect(plan: PlanKey, error: string, pass: Pass): void {
   pass.planHold(plan, found)
   const view = pass.world.plans.find(({ key }) => key === plan)
   if (view?.plan === undefined || isComplete(view)) return
-  const status = stoppedStatus(view.plan.status.conditions, found, pass.world.settings, pass.now)
+  const status = stoppedStatus({ ...view.plan.status, generation: view.plan.metadata.generation }, found, pass.world.settings, pass.now)
   const on = { namespace: view.namespace, name: view.name, uid: view.uid }
   if (status !== undefined)
     pass.step(`plan ${plan}`, [{ do: 'writeStatus', plan: on, resourceVersion: view.resourceVersion, status, confirm: [] }])

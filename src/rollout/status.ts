@@ -8,6 +8,7 @@ import type { PlanState } from './plan-state.ts'
 import type { Stepping } from './step.ts'
 import type { Moment, NodeReport, PlanReport } from './world.ts'
 
+const KSTATUS: ReadonlySet<string> = new Set(['Ready', 'Reconciling', 'Stalled'])
 /** Longest list of nodes in the status. */
 const MAX_NODE_STATUSES = 20
 
@@ -44,7 +45,9 @@ export function planStatus(input: StatusInput): PlanStatus {
   const { state, applying, tally, report, now } = input
   const old = state.plan.status
   const wanted = conditions(input)
-  const kept = old.conditions.filter((condition) => !wanted.some((other) => other.type === condition.type))
+  // Switched off, they would go on to say what they said last.
+  const stale = (type: string) => !input.kstatus && KSTATUS.has(type)
+  const kept = old.conditions.filter(({ type }) => !stale(type) && !wanted.some((other) => other.type === type))
   const merged = [...kept, ...wanted.map((condition) => dated(condition, old.conditions, now))]
   const first = isCompleteIn(merged) ? undefined : findLeading(report)
   return {
@@ -59,35 +62,38 @@ export function planStatus(input: StatusInput): PlanStatus {
   }
 }
 
+/** What is known of the status of a Plan for which nothing is decided. */
+export interface Undecided {
+  readonly generation: number
+  readonly observedGeneration?: number | undefined
+  readonly conditions: readonly PlanCondition[]
+}
+
 /** Conditions of a Plan that cannot be decoded; undefined = they say so already. */
 export function unreadableStatus(
-  view: { readonly error: string; readonly generation: number; readonly conditions: readonly PlanCondition[] },
+  view: Undecided & { readonly error: string },
   settings: Settings,
   now: Moment,
 ): Partial<PlanStatus> | undefined {
   const not = (type: string, reason: string, message: string): Wanted => ({ type, status: 'False', reason, message })
-  const told = changed(view.conditions, now, [
-    not('Validated', 'Error', view.error),
-    not('Complete', 'NotReady', 'Plan is not valid and resolved'),
-    ...(tellsKstatus(settings) ? stuck('PlanUnreadable', view.error) : []),
-  ])
-  if (told === undefined) return undefined
-  return { ...told, observedGeneration: view.generation, ...leading(hold('PlanUnreadable', view.error), settings, now) }
+  const wanted = [not('Validated', 'Error', view.error), not('Complete', 'NotReady', 'Plan is not valid and resolved')]
+  return undecided(view, wanted, hold('PlanUnreadable', view.error), settings, now)
 }
 
 /** Conditions of an incomplete Plan for which nothing can be decided, and why; undefined = they say so already. */
-export function stoppedStatus(
-  conditions: readonly PlanCondition[],
-  why: Hold,
-  settings: Settings,
-  now: Moment,
-): Partial<PlanStatus> | undefined {
+export function stoppedStatus(view: Undecided, why: Hold, settings: Settings, now: Moment): Partial<PlanStatus> | undefined {
   const { reason, message } = why
-  const told = changed(conditions, now, [
-    { type: 'Complete', status: 'False', reason, message },
-    ...(tellsKstatus(settings) ? stuck(reason, message) : []),
-  ])
-  return told === undefined ? undefined : { ...told, ...leading(why, settings, now) }
+  return undecided(view, [{ type: 'Complete', status: 'False', reason, message }], why, settings, now)
+}
+
+function undecided(view: Undecided, wanted: Wanted[], why: Hold, settings: Settings, now: Moment): Partial<PlanStatus> | undefined {
+  const kstatus = tellsKstatus(settings) ? stuck(why.reason, why.message) : []
+  const told = changed(view.conditions, now, [...wanted, ...kstatus])
+  // An edit that changes nothing of it has been looked at all the same: who waits for that would wait for ever.
+  const looked =
+    settings.compatibility === 'strict' || view.observedGeneration === view.generation ? {} : { observedGeneration: view.generation }
+  if (told === undefined && Object.keys(looked).length === 0) return undefined
+  return told === undefined ? looked : { ...told, ...looked, ...leading(why, settings, now) }
 }
 
 /** Strict adds nothing to SUC's status. */

@@ -137,6 +137,7 @@ export type PlanView =
       /** Names the field. */
       readonly error: string
       readonly generation: number
+      readonly observedGeneration?: number | undefined
       /** What its status says, as far as it can be read. */
       readonly applying: readonly string[]
       readonly conditions: readonly PlanCondition[]
