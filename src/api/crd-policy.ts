@@ -199,6 +199,9 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
     maxAge: duration('How old it may be. 24h by default.'),
     policy: choice('Warn: an event says that there is none. Require: no server is taken. Off by default.', 'Off', 'Warn', 'Require'),
   }),
+  coordinate: object('With whom nodes are not disrupted at the same time.', {
+    kured: flag("kured's lock on DaemonSet kube-system/kured is honoured, and held while nodes are in flight. False by default."),
+  }),
   managedElsewhere: choice(
     'Clusters that Rancher or Cluster API provisioned and upgrade themselves: Hold (the default) or Ignore.',
     'Hold',

@@ -153,6 +153,7 @@ export const policySpecSchema = object({
   failure: orDefault(failure, NO_FAILURE),
   drain: orDefault(drain, NO_DRAIN),
   etcdSnapshot: orDefault(etcdSnapshot, NO_SNAPSHOT),
+  coordinate: orDefault(object({ kured: orDefault(flag, false) }), { kured: false }),
   managedElsewhere: orDefault(z.enum(['Hold', 'Ignore']), 'Hold' as const),
   notify: orDefault(webhooks, []),
   gates: orDefault(gates, []),

@@ -24,6 +24,8 @@ export const OBJECTSET = 'objectset.rio.cattle.io'
 export const LABEL_OBJECTSET = `${OBJECTSET}/hash`
 
 /** On Nodes: the node record (api/record.ts). */
+/** kured's lock, on its DaemonSet. */
+export const ANNOTATION_KURED = 'weave.works/kured-node-lock'
 export const ANNOTATION_RECORD = 'drover.io/node-upgrade'
 /** On Nodes: what the policy's hooks are asked to acknowledge, by writing the same value into annotations of their own. */
 export const ANNOTATION_HOOK = 'drover.io/hook-request'

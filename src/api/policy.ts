@@ -61,6 +61,8 @@ export interface PolicySpec {
   readonly drain: DrainPolicy
   readonly etcdSnapshot: EtcdSnapshotSpec
   readonly managedElsewhere: 'Hold' | 'Ignore'
+  /** With whom nodes are not disrupted at the same time. */
+  readonly coordinate: CoordinateSpec
   /** Who is told how the rollout goes. */
   readonly notify: readonly NotifySpec[]
   /** What has to be so outside of Drover. At most 20. */
@@ -143,6 +145,11 @@ export interface FailureSpec {
   readonly maxFailures: IntOrPercent
   /** Default IfUnchanged: no apply pod of the attempt ever started. */
   readonly uncordonOnFailure: 'IfUnchanged' | 'Never' | 'Always'
+}
+
+export interface CoordinateSpec {
+  /** kured's lock is honoured, and held while nodes are in flight. Default false. */
+  readonly kured: boolean
 }
 
 /** How nodes are drained; for Plans with `drain`. */

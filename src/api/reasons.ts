@@ -47,6 +47,7 @@ export const HOLD_REASONS = {
   ControlPlaneBusy: { endedBy: 'cluster', what: 'another control-plane node is in flight; one at a time' },
   EtcdQuorum: { endedBy: 'cluster', what: 'too few healthy, schedulable etcd members would remain' },
   BudgetReached: { endedBy: 'cluster', what: 'as many nodes are unavailable as the controller or the RolloutPolicy allows' },
+  KuredLocked: { endedBy: 'cluster', what: 'kured holds its lock, or the lock cannot be read or is being taken' },
   ConcurrencyReached: { endedBy: 'cluster', what: 'all slots of the Plan are taken' },
   WavePending: { endedBy: 'cluster', what: 'an earlier wave of the RolloutPolicy is not done' },
   WaveSoaking: { endedBy: 'time', what: 'an earlier wave of the RolloutPolicy is done and is being watched' },

@@ -26,6 +26,7 @@ import { SHIELD, UNSHIELD } from '../rollout/objectset.ts'
 import type { Action, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
+import { writeKured } from './kured-lock.ts'
 import type { Memory } from './memory.ts'
 import { subjectOf } from './subject.ts'
 import { evictionOf, evictionPath } from './try-evictions.ts'
@@ -212,6 +213,9 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       case 'patchNode':
       case 'labelNode':
         return patchNode(action)
+      case 'lockKured':
+        memory.kured.set('lock', { at: clock.mono(), ok: true, value: await writeKured(client, action, WRITE_TIMEOUT_MS) })
+        return
       case 'createPod':
         await keep(caches.pods, () =>
           client.create(`/api/v1/namespaces/${action.pod.metadata?.namespace ?? ''}/pods`, action.pod, {

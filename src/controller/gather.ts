@@ -14,6 +14,7 @@ import type { DrainView, Fresh, Moment, Need, World } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import { createEvaluateGate } from './evaluate-gate.ts'
 import { listSnapshots } from './list-snapshots.ts'
+import { readKured } from './kured-lock.ts'
 import type { Memory } from './memory.ts'
 import { tryEvictions } from './try-evictions.ts'
 
@@ -167,6 +168,11 @@ export function createGather(
         memory.drains.set(need.node, seen)
         return seen.ok
       }
+      case 'kured': {
+        const seen = await attempt(() => readKured(client))
+        memory.kured.set('lock', seen)
+        return seen.ok
+      }
       case 'attachments': {
         const seen = await attempt(async () => attachedTo(need.node, await attachments()))
         memory.attachments.set(need.node, seen)
@@ -312,6 +318,8 @@ function forget(memory: Memory, need: Need): void {
       return void memory.gates.delete(need.key)
     case 'snapshots':
       return void memory.snapshots.clear()
+    case 'kured':
+      return void memory.kured.clear()
     case 'drain':
     case 'attachments':
     case 'tries':
@@ -351,7 +359,8 @@ export function keyOf(need: Need): string {
     case 'log':
       return `log ${need.podUID}`
     case 'snapshots':
-      return 'snapshots'
+    case 'kured':
+      return need.kind
     case 'dryRun':
       return `dryRun ${need.key}`
     case 'gate':

@@ -8,6 +8,7 @@ import type {
   EvictionTries,
   Fresh,
   GateSeen,
+  KuredView,
   Moment,
   Setback,
   SnapshotView,
@@ -16,6 +17,7 @@ import type {
 
 export interface Memory {
   readonly drains: Map<string, Fresh<DrainView>>
+  readonly kured: Map<'lock', Fresh<KuredView | null>>
   readonly attachments: Map<string, Fresh<readonly string[]>>
   readonly tries: Map<string, Fresh<EvictionTries>>
   readonly channels: Map<string, Fresh<string>>
@@ -42,6 +44,7 @@ const SETBACK_MS = 60_000
 export function createMemory(): Memory {
   return {
     drains: new Map(),
+    kured: new Map(),
     attachments: new Map(),
     tries: new Map(),
     channels: new Map(),

@@ -1,4 +1,5 @@
 import type { Request } from '../base/process.ts'
+import { KURED } from '../rollout/kured.ts'
 
 /** Verbs on one kind of resource that the controller needs. The manifests grant exactly this table, which a test keeps so. */
 export interface Permission {
@@ -66,6 +67,14 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
     { group: '', resource: 'pods', verbs: ['list', 'delete'], why: 'draining nodes' },
     { group: '', resource: 'pods/eviction', verbs: ['create'], why: 'draining nodes' },
     { group: 'apps', resource: 'daemonsets', verbs: ['get'], why: 'draining nodes: the pods of a DaemonSet that is gone need force' },
+    {
+      group: 'apps',
+      resource: 'daemonsets',
+      verbs: ['patch'],
+      namespace: KURED.namespace,
+      names: [KURED.name],
+      why: "holding kured's lock, where a RolloutPolicy asks for it",
+    },
     { group: 'policy', resource: 'poddisruptionbudgets', verbs: ['list'], why: 'forecasting drains and naming what blocks them' },
     {
       group: 'storage.k8s.io',

@@ -16,6 +16,8 @@ export function subjectOf(
     case 'writeStatus':
     case 'annotatePlan':
       return { plan: `${action.plan.namespace}/${action.plan.name}`, node: undefined }
+    case 'lockKured':
+      return { plan: action.plan, node: undefined }
     case 'patchNode':
       return { plan: action.record.work?.plan, node: action.node }
     case 'labelNode':

@@ -6,9 +6,12 @@ import type { Context } from './gates/gate.ts'
 import { checkNode, cordonedByOthers, whenCordoned } from './gates/node-gates.ts'
 import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
 import { type Foreseen, foresee } from './drain/ahead.ts'
+import { firstAttempt } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
+import { jobInputOf } from './job-input.ts'
 import { safeName } from './names.ts'
 import { candidateOrder } from './order.ts'
+import { takeKured } from './kured.ts'
 import type { Pass } from './pass.ts'
 import { mayFindDone, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
@@ -163,6 +166,11 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       if (drains === 'no' && ++undrainable <= MAX_UNDRAINABLE) toPull++
       continue
     }
+    const locked = takeKured(state, pass)
+    if (locked !== undefined) {
+      report(node, locked)
+      continue
+    }
     if (again.has(node) || state.rules.policy !== undefined) freeAgain--
     if (!again.has(node) || state.rules.policy !== undefined) free--
     claims.push(node)
@@ -247,15 +255,7 @@ function dryRun(state: PlanState, node: NodeView, pass: Pass): boolean {
   const key = `${state.key}/${state.hash}`
   const seen = pass.world.observed.dryRuns.get(key)
   if (seen?.ok === true) return true
-  const made = applyJob({
-    plan: state.plan,
-    latestVersion: state.version,
-    latestHash: state.hash,
-    node,
-    settings: pass.world.settings,
-    mode: 'native',
-    attempt: { planUID: state.ref.uid, attempt: 1, retry: '' },
-  })
+  const made = applyJob({ ...jobInputOf(state, node, pass), mode: 'native', attempt: firstAttempt(state.ref.uid) })
   const say = (found: Hold) => {
     if (!pass.report(state.key).holds.some((other) => other.reason === found.reason)) pass.planHold(state.key, found)
   }

@@ -16,6 +16,7 @@ import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
 import { watchSnapshots } from './gates/snapshot.ts'
 import { tidyJobs, tidyNode, tidyPulls } from './janitor.ts'
 import { tooManyFailures } from './failures.ts'
+import { keepKured } from './kured.ts'
 import { createLedger } from './ledger.ts'
 import { createPass, type Pass } from './pass.ts'
 import { rememberDuration } from './policy/lead.ts'
@@ -65,6 +66,7 @@ export function decide(world: World): Decision {
       tellDefect(state.key, messageOf(error), pass)
     }
   }
+  keepKured(context, pass)
   for (const { about, actions } of tellPolicies(world.policies ?? [], world.settings.namespace, context.states.values(), pass.now))
     pass.step(about, actions)
   for (const node of world.nodes) tend(node, context, pass)

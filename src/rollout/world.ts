@@ -169,6 +169,16 @@ export interface DrainView {
   readonly daemonSets: ReadonlySet<string>
 }
 
+/** kured's DaemonSet, as far as its lock is concerned. */
+export interface KuredView {
+  readonly uid: string
+  readonly resourceVersion: string
+  /** The annotation's text. */
+  readonly lock: string | undefined
+  /** How many nodes kured may hold at once. */
+  readonly owners: number
+}
+
 /** What the API server said to dry runs of evictions; both by pod UID. */
 export interface EvictionTries {
   readonly asked: ReadonlySet<string>
@@ -216,6 +226,8 @@ export interface Notice {
 /** What gather fetched because decide asked for it, and answers to what act tried. Absent = not known yet. */
 export interface Observed {
   readonly drains: ReadonlyMap<string, Fresh<DrainView>>
+  /** kured's DaemonSet with its lock; null = there is none. */
+  readonly kured: ReadonlyMap<'lock', Fresh<KuredView | null>>
   /** What VolumeAttachments name the node, for people, by node. */
   readonly attachments: ReadonlyMap<string, Fresh<readonly string[]>>
   /** Dry runs of the evictions of a node's pods, by node. */
@@ -284,6 +296,7 @@ export type Need =
       readonly graceSeconds?: number
       readonly maxAgeMs: number
     }
+  | { readonly kind: 'kured'; readonly maxAgeMs: number }
   | { readonly kind: 'attachments'; readonly node: string; readonly maxAgeMs: number }
   | { readonly kind: 'beat'; readonly node: string; readonly maxAgeMs: number }
   | { readonly kind: 'channel'; readonly url: string; readonly latestVersion: string; readonly maxAgeMs: number }
@@ -328,6 +341,14 @@ export type Action =
       readonly uid: string
       readonly resourceVersion: string
       readonly labels: Readonly<Record<string, string>>
+    }
+  /** kured's lock as text; null gives it back. `plan`: who is told when that is refused. */
+  | {
+      readonly do: 'lockKured'
+      readonly plan: PlanKey
+      readonly uid: string
+      readonly resourceVersion: string
+      readonly value: string | null
     }
   | { readonly do: 'createPod'; readonly pod: Pod }
   | { readonly do: 'deletePod'; readonly pod: Ref; readonly graceSeconds?: number }

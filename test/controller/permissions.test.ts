@@ -30,6 +30,7 @@ const REQUESTS: readonly Line[] = [
   ['POST', '/apis/coordination.k8s.io/v1/namespaces/ns/leases'],
   ['PUT', '/apis/coordination.k8s.io/v1/namespaces/ns/leases/lease'],
   ['GET', '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n'],
+  ['PATCH', '/apis/apps/v1/namespaces/kube-system/daemonsets/kured'],
   ['POST', '/api/v1/namespaces/default/events'],
   ['PATCH', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/plans.upgrade.cattle.io'],
 ]
@@ -53,6 +54,7 @@ test.each<[Line]>([
   [['GET', '/api/v1/namespaces/other/secrets/s']],
   [['GET', '/api/v1/secrets']],
   [['POST', '/apis/batch/v1/namespaces/other/jobs']],
+  [['PATCH', '/apis/apps/v1/namespaces/kube-system/daemonsets/other']],
   [['POST', '/api/v1/namespaces/other/pods']],
   [['POST', '/api/v1/namespaces/ns/pods/p/exec']],
   [['PUT', '/apis/coordination.k8s.io/v1/namespaces/ns/leases/other']],

@@ -53,6 +53,7 @@ test('a rollout with all that can happen needs what is granted: nothing more, an
       workloads: [
         { name: 'web', replicas: 12, minAvailable: 10 },
         { name: 'exporter', kind: 'DaemonSet', replicas: 1 },
+        { name: 'kured', namespace: 'kube-system', kind: 'DaemonSet', replicas: 1 },
       ],
     },
     sandbox: { allow },
@@ -80,7 +81,7 @@ test('a rollout with all that can happen needs what is granted: nothing more, an
       apiVersion: 'drover.io/v1alpha1',
       kind: 'RolloutPolicy',
       metadata: { name: 'careful', namespace: 'system-upgrade' },
-      spec: { planNames: ['agent-plan'], drain: { volumeDetachTimeout: '1m' } },
+      spec: { planNames: ['agent-plan'], drain: { volumeDetachTimeout: '1m' }, coordinate: { kured: true } },
     })
     await world.apply(snapshotDefinition)
     await world.apply(etcdSnapshot('scheduled', new Date(sandbox.clock.wall()).toISOString()))

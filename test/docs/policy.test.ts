@@ -64,6 +64,7 @@ test('a default that is a value is the one that the reader has', () => {
     'drain.maxBlockedNodes': String((spec.drain.maxBlockedNodes as { count: number }).count),
     'etcdSnapshot.policy': `\`${spec.etcdSnapshot.policy}\``,
     'etcdSnapshot.maxAge': `\`${spec.etcdSnapshot.maxAgeMs / 3_600_000}h\``,
+    'coordinate.kured': `\`${spec.coordinate.kured}\``,
     managedElsewhere: `\`${spec.managedElsewhere}\``,
   }
   for (const [field, value] of Object.entries(known))

@@ -52,6 +52,14 @@ let whole: Promise<unknown> = Promise.resolve()
 beforeAll(async () => {
   cluster = await startCluster({ agents: 0, serverVersion: 'v1.36.90+rke2r1', heartbeatMs: 5000 })
   askedBy = followAudit(cluster.plane.auditLog)
+  const labels = { app: 'kured' }
+  const template = { metadata: { labels }, spec: { nodeSelector: { none: 'such' }, containers: [{ name: 'kured', image: IMAGE }] } }
+  await create({
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: { name: 'kured', namespace: 'kube-system' },
+    spec: { selector: { matchLabels: labels }, template },
+  })
   const { name } = snapshotDefinition.metadata
   await cluster.api.create(CRDS, snapshotDefinition)
   const taken = etcdSnapshot('scheduled', new Date().toISOString())
@@ -177,7 +185,7 @@ function ruleOf({ verb, group, resource, name, namespace }: Asked, id: string): 
 }
 
 /** Two machines, something on each that a drain has to deal with, and the Plans. */
-async function furnish(id: string, server: boolean): Promise<void> {
+async function furnish(id: string, server: boolean, kured: boolean): Promise<void> {
   const { machines } = cluster
   for (const part of ['a', 'b']) machines.add({ name: `${id}-${part}`, role: 'agent', version: OLD, labels: { scenario: id, part } })
   const failing = machines.all.get(`${id}-b`)
@@ -211,7 +219,7 @@ async function furnish(id: string, server: boolean): Promise<void> {
       apiVersion: 'drover.io/v1alpha1',
       kind: 'RolloutPolicy',
       metadata: { name: 'drains', namespace: id },
-      spec: { planNames: ['drains'], drain: { volumeDetachTimeout: '1m' } },
+      spec: { planNames: ['drains'], drain: { volumeDetachTimeout: '1m' }, coordinate: { kured } },
     },
     { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'script', namespace: id }, data: { run: 'ZWNobwo=' } },
     { apiVersion: 'v1', kind: 'Pod', ...pod('web', { app: 'web' }, 'a') },
@@ -292,7 +300,7 @@ own.concurrent(
     const run = async (): Promise<void> => {
       const scene = await stage('whole')
       try {
-        await furnish(scene.id, true)
+        await furnish(scene.id, true, true)
         scene.start()
         await play(scene, () => false)
         expect(scene.refused()).toEqual([])
@@ -318,11 +326,13 @@ for (const [index, rule] of RULES.filter((one) => !isCRD(one) || one.verb === 'g
     `without: ${line}`,
     async () => {
       const starts = rule.resource === 'plans' && rule.verb === 'get'
-      if (starts) await whole
+      // kured has one lock for all.
+      const kured = rule.resource === 'daemonsets' && rule.verb === 'patch'
+      if (starts || kured) await whole
       const scene = await stage(`without-${index + 1}`, rule)
       try {
         // Without a list of snapshots no server is even claimed.
-        await furnish(scene.id, starts || rule.resource === 'etcdsnapshotfiles')
+        await furnish(scene.id, starts || rule.resource === 'etcdsnapshotfiles', kured)
         scene.start()
         await play(scene, () => scene.refused().length > 0)
         await told(scene, rule)

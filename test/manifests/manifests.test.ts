@@ -43,7 +43,7 @@ test('nothing is declared twice, and all that has a namespace names it', () => {
     const clusterWide = ['Namespace', 'ClusterRole', 'ClusterRoleBinding'].includes(object.kind)
     expect([object.kind, object.metadata.namespace]).toEqual([
       object.kind,
-      clusterWide ? undefined : expect.stringMatching(/^(system-upgrade|kube-node-lease)$/),
+      clusterWide ? undefined : expect.stringMatching(/^(system-upgrade|kube-node-lease|kube-system)$/),
     ])
   }
 })

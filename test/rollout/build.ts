@@ -162,6 +162,7 @@ export function aWorld(more: Partial<Omit<World, 'observed'>> & { observed?: Par
     ...more,
     observed: {
       drains: new Map(),
+      kured: new Map(),
       attachments: new Map(),
       tries: new Map(),
       beats: new Map(),

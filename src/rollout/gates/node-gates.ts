@@ -4,6 +4,7 @@ import { untoleratedTaints } from '../../kube/objects/taints.ts'
 import type { PlanState } from '../plan-state.ts'
 import { applyJobName } from '../job.ts'
 import { notBlocked } from '../drain/blocked.ts'
+import { kuredIsAway } from '../kured.ts'
 import { inWave } from '../policy/waves.ts'
 import { compareToTarget, minorsBetween, munge, parseVersion } from '../version.ts'
 import { bringsEtcd36, isReadyForEtcd36, READY_FOR_ETCD_36 } from '../etcd-version.ts'
@@ -227,6 +228,7 @@ export const NODE_GATES: readonly NodeGate[] = [
   oneServerAtATime,
   etcdQuorum,
   snapshotTaken,
+  kuredIsAway,
   ...BUDGET_GATES,
 ]
 

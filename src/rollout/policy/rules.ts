@@ -44,6 +44,8 @@ export interface Rules {
   readonly waves: readonly WaveSpec[]
   readonly failure: FailureSpec
   readonly drain: DrainPolicy
+  /** kured's lock is honoured and held. */
+  readonly kured: boolean
   readonly etcdSnapshot: EtcdSnapshotSpec
   readonly managedElsewhere: 'Hold' | 'Ignore'
   readonly notify: readonly NotifySpec[]
@@ -88,6 +90,7 @@ export function defaultRules(settings: Settings): Rules {
     waves: [],
     failure: FAIL_STOP,
     drain: AS_THE_PLAN_SAYS,
+    kured: false,
     etcdSnapshot: { maxAgeMs: 86_400_000, policy: 'Off' },
     managedElsewhere: 'Hold',
     notify: [],
@@ -127,6 +130,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     waves: spec.waves,
     failure: spec.failure,
     drain: spec.drain,
+    kured: spec.coordinate.kured,
     etcdSnapshot: spec.etcdSnapshot,
     managedElsewhere: spec.managedElsewhere,
     notify: spec.notify,
