@@ -13,6 +13,7 @@ import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, paused } from './gates/plan-gates.ts'
 import { attemptMark } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
+import { jobInputOf } from './job-input.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
 import { finalRefusal, refusalText, snapshotOf } from './payload-word.ts'
 import { hasNodeEnd } from './policy/gates.ts'
@@ -148,11 +149,11 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
     )
   // Asked for from the claim on, so that they are known when the start comes.
   if (node.etcd) for (const member of context.cluster.etcdMembers) pass.need({ kind: 'beat', node: member.name, maxAgeMs: BEAT_POLL_MS })
-  const mark = attemptMark({ planUID: work.planUID, attempt: work.attempt, retry: work.retry })
+  const mark = attemptMark(work)
   const name = applyJobName(state.plan.metadata.name, node.name, work.hash)
   const job = pass.jobNamed(state.ref.namespace, name)
   if (!state.conduct.clearsNodes) return startJob(taken, pass, work, name, mark, job)
-  if (work.hookedAt === undefined && job === undefined && !acknowledged(taken, pass, work)) return
+  if (!isUnderWay(node, work, job) && !acknowledged(taken, pass, work)) return
   const preparing = spec.prepare !== undefined && work.preparedAt === undefined && job === undefined
   const ready = preparing ? prepared(taken, pass, work, mark) : work
   if (ready === undefined) return
@@ -179,6 +180,13 @@ function mayCordon(taken: Taken, pass: Pass): boolean {
 }
 
 export const attemptOf = (work: Work): Attempt => ({ hash: work.hash, attempt: work.attempt, since: work.claimedAt })
+
+/** The hooks have acknowledged, or there were none when this attempt got further: an edit of the policy counts from the next node on. */
+function isUnderWay(node: NodeView, work: Work, job: JobView | undefined): boolean {
+  const { cordon } = recordOf(node)
+  if (work.hookedAt !== undefined || work.preparedAt !== undefined || job !== undefined) return true
+  return cordon !== undefined && Date.parse(cordon.at) >= Date.parse(work.claimedAt)
+}
 
 /** The policy's hooks before the cordon have acknowledged, or there are none. */
 function acknowledged(taken: Taken, pass: Pass, work: Work): boolean {
@@ -207,14 +215,7 @@ function prepared(taken: Taken, pass: Pass, work: Work, mark: string): Work | un
   const name = prepareJobName(state.plan.metadata.name, node.name, work.hash)
   const job = pass.jobNamed(state.ref.namespace, name)
   if (job === undefined) {
-    const made = prepareJob({
-      plan: state.plan,
-      latestVersion: work.target,
-      latestHash: work.hash,
-      node,
-      settings: pass.world.settings,
-      attempt: { planUID: work.planUID, attempt: work.attempt, retry: work.retry },
-    })
+    const made = prepareJob({ ...jobInputOf(state, node, pass, work), attempt: work })
     if (made === undefined) return done
     pass.step(node.name, [{ do: 'createJob', job: made }])
     say(taken, pass, 'Preflight', hold('Preparing', 'the prepare Job is being made'))
@@ -262,15 +263,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
       return say(taken, pass, 'Preflight', hold('WaitingForPods', `pod ${remains.name} of an earlier apply Job is still there`))
     const holds = startHolds(taken, pass)
     if (holds.length > 0) return say(taken, pass, 'Preflight', ...holds)
-    const made = applyJob({
-      plan: state.plan,
-      latestVersion: work.target,
-      latestHash: work.hash,
-      node,
-      settings: pass.world.settings,
-      mode: state.conduct.mode,
-      attempt: { planUID: work.planUID, attempt: work.attempt, retry: work.retry },
-    })
+    const made = applyJob({ ...jobInputOf(state, node, pass, work), mode: state.conduct.mode, attempt: work })
     if ('error' in made) return say(taken, pass, 'Preflight', hold('PodRejected', made.error))
     pass.step(node.name, [{ do: 'createJob', job: made.job }])
     return say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))

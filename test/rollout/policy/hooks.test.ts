@@ -4,6 +4,7 @@ import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { NodeRecord, Work } from '../../../src/api/record.ts'
 import { nodeView, sameNode } from '../../../src/controller/views.ts'
 import { decide } from '../../../src/rollout/decide.ts'
+import { applyJobName } from '../../../src/rollout/job.ts'
 import type { Decision, JobView, Moment, NodeView, World } from '../../../src/rollout/world.ts'
 import { actions, aJob, aNode, aPlan, aRecord, aWork, aWorld, hashOf, holdsOn, NEW, NOW } from '../build.ts'
 
@@ -122,6 +123,18 @@ describe('before', () => {
     const broken = { hooks: { before: hooks.before }, windows: [{ start: 'never', duration: '1h' }] }
     const decision = decide(world(broken, taken({}, asking(BEFORE))))
     expect([holdsOn(decision, PLAN, 'a'), actions(decision, 'patchNode')]).toEqual([['PolicyUnreadable'], []])
+  })
+
+  test('of an edit are not asked of a node that has got further already', () => {
+    const cordoned = (at: string, more: Partial<Work> = {}) =>
+      taken(more, { unschedulable: true, cordonOwner: 'drover' }, { cordon: { at, plan: PLAN } })
+    for (const node of [cordoned('2026-03-02T11:59:00Z'), taken({ preparedAt: '2026-03-02T11:59:30Z' })]) {
+      expect(holdsOn(decide(world(spec, node)), PLAN, 'a')).not.toContain('HookPending')
+    }
+    const marked = aJob('apply', 'a', { name: applyJobName('p', 'a', hashOf(base)), attempt: 'uid-p/1/', parallelism: 0 })
+    expect(holdsOn(decide(world(spec, cordoned('2026-03-02T11:00:00Z'), { jobs: [marked] })), PLAN, 'a')).toEqual([])
+    // The cordon of an attempt before says nothing of this one.
+    expect(holdsOn(decide(world(spec, cordoned('2026-03-02T11:00:00Z'))), PLAN, 'a')).toEqual(['HookPending'])
   })
 
   test('a node that is given back loses the request', () => {
