@@ -89,6 +89,13 @@ function stepOfServers(goal: Goal, target: Version, servers: readonly NodeView[]
         `node ${left.name} of another Plan is at ${left.kubeletVersion}; it goes to ${minorName(low)} before servers go to ${minorName(ahead)}`,
       )
   }
+  const far = pass.world.nodes.find((node) => isTooFarBehind(node, ahead))
+  if (far !== undefined)
+    return unresolved(
+      goal,
+      current,
+      `node ${far.name} is at ${far.kubeletVersion}, too far behind for servers at ${minorName(ahead)}: kubelets may be ${kubeletLag(far)} minors older`,
+    )
   const next = minors <= 1 ? { ok: true as const, version: target } : newestOf(ahead, goal, way, pass)
   if (!next.ok) return unresolved(goal, current, next.error)
   if (servers.some(({ etcd }) => etcd) && bringsEtcd36(next.version) && !isReadyForEtcd36(low)) {
@@ -133,6 +140,17 @@ function highest(step: Version, servers: readonly NodeView[]): Version {
 function isBelowMinor({ kubeletVersion }: NodeView, than: Version): boolean {
   const version = parseVersion(kubeletVersion)
   return version === undefined || version.distribution !== than.distribution || minorsBetween(version, than) > 0
+}
+
+/** How many minors a kubelet may be older than the API servers (Kubernetes' version skew policy). */
+function kubeletLag({ kubeletVersion }: NodeView): number {
+  return (parseVersion(kubeletVersion)?.minor ?? 0) < 25 ? 2 : 3
+}
+
+/** A kubelet that would be left without support; whose version cannot be read is held elsewhere. */
+function isTooFarBehind(node: NodeView, servers: Version): boolean {
+  const version = parseVersion(node.kubeletVersion)
+  return version !== undefined && version.distribution === servers.distribution && minorsBetween(version, servers) > kubeletLag(node)
 }
 
 /** The step that the memory names, as long as it still lies on the way. */

@@ -144,6 +144,24 @@ describe('servers', () => {
     ).toEqual(['server-plan', 'v1.32.9-rke2r1'])
   })
 
+  test.each([
+    ['v1.27.16+rke2r1', true],
+    ['v1.28.15+rke2r1', false],
+    ['v1.27.16+k3s1', false],
+  ])('leave no kubelet of the cluster more than three minors behind: with one at %s they are held: %s', (kubeletVersion, waits) => {
+    const decision = decided([plan('server-plan')], [...three('v1.30.5+rke2r1'), agent('a1', kubeletVersion)], {
+      'v1.31': 'v1.31.9-rke2r1',
+    })
+    expect(planHolds(decision, SERVERS)).toEqual(waits ? ['VersionUnresolved'] : [])
+    if (waits)
+      expect(decision.reports.get(SERVERS)?.holds[0]?.message).toBe(
+        `node a1 is at ${kubeletVersion}, too far behind for servers at v1.31: kubelets may be 3 minors older`,
+      )
+    const later = plan('server-plan', {}, at('v1.31.9-rke2r1'))
+    const again = decided([later], [...three('v1.31.9+rke2r1'), agent('a1', 'v1.28.15+rke2r1')], { 'v1.32': 'v1.32.9-rke2r1' })
+    expect(planHolds(again, SERVERS)).toEqual(['Stepping'])
+  })
+
   test('of a minor with a server that is ahead take what that one has', () => {
     const nodes = [server('s1', 'v1.31.9+rke2r1'), server('s2', 'v1.30.5+rke2r1')]
     expect(remembered(decided([plan('server-plan')], nodes, { 'v1.31': 'v1.31.8-rke2r1' }))).toEqual([['server-plan', 'v1.31.9-rke2r1']])
