@@ -7,6 +7,9 @@ export interface Attempt {
   readonly retry: string
 }
 
+/** The first on any node, nobody having asked for it. */
+export const firstAttempt = (planUID: string): Attempt => ({ planUID, attempt: 1, retry: '' })
+
 export function attemptMark({ planUID, attempt, retry }: Attempt): string {
   return `${planUID}/${attempt}/${retry}`
 }

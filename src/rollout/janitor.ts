@@ -64,12 +64,7 @@ export function tidyJobs(context: Context, pass: Pass): void {
     if (job.namespace !== settings.namespace || job.deleting) continue
     if (parseAttemptMark(job.attempt) === undefined) continue
     const work = live.get(job.uid) ?? live.get(job.name)
-    if (
-      work !== undefined &&
-      (work.jobUID === job.uid ||
-        (work.jobUID === undefined && job.attempt === attemptMark({ planUID: work.planUID, attempt: work.attempt, retry: work.retry })))
-    )
-      continue
+    if (work !== undefined && (work.jobUID === job.uid || (work.jobUID === undefined && job.attempt === attemptMark(work)))) continue
     // An older attempt's Job under the name that live work wants is that work's to remove.
     if (live.has(job.name)) continue
     tidyJob(job, context, pass)

@@ -11,7 +11,9 @@ import { isArmed, nextAttempt } from './failures.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
+import { firstAttempt } from './attempt.ts'
 import { applyJob } from './job.ts'
+import { jobInputOf } from './job-input.ts'
 import { nodeEndAnswer } from './policy/gates.ts'
 import { hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import type { Pass } from './pass.ts'
@@ -158,15 +160,7 @@ function holdsOn(state: PlanState, node: NodeView, context: Context): Hold[] {
 /** Strict: SUC deletes the Job of a node that its list seems not to hold, and waits for ever. */
 function isWedged(state: PlanState, node: NodeView, pass: Pass): boolean {
   if (state.conduct.mode !== 'strict' || isInTurn(state.plan.status.applying, node.name)) return false
-  const made = applyJob({
-    plan: state.plan,
-    latestVersion: state.version,
-    latestHash: state.hash,
-    node,
-    settings: pass.world.settings,
-    mode: 'strict',
-    attempt: { planUID: state.ref.uid, attempt: 1, retry: '' },
-  })
+  const made = applyJob({ ...jobInputOf(state, node, pass), mode: 'strict', attempt: firstAttempt(state.ref.uid) })
   const first = pass.fact(`wedged ${node.uid} ${state.hash}`).mono === pass.now.mono
   if (first && made.ok) pass.step(node.name, [{ do: 'createJob', job: made.job }])
   pass.node(

@@ -9,6 +9,7 @@ import { formatDuration } from '../../kube/objects/duration.ts'
 import { driveStarted, jobGone, type Started } from '../after-start.ts'
 import { newWork } from '../before-start.ts'
 import { applyJob } from '../job.ts'
+import { jobInputOf } from '../job-input.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import { fail, jobRef, nodeRef, patchNode, recordOf, withoutPast, withoutWork } from '../verdict.ts'
@@ -33,14 +34,7 @@ const isUnmarked = (job: JobView): boolean => job.attempt === undefined && job.l
 
 function takeOver(started: Started, job: JobView, state: PlanState, pass: Pass): void {
   const { node, work } = started
-  const made = applyJob({
-    plan: state.plan,
-    latestVersion: work.target,
-    latestHash: work.hash,
-    node,
-    settings: pass.world.settings,
-    mode: 'strict',
-  })
+  const made = applyJob({ ...jobInputOf(state, node, pass, work), mode: 'strict' })
   if (made.ok) pass.step(node.name, [{ do: 'markJob', job: jobRef(job), like: made.job }])
   say(started, pass, 'Upgrading', `Job ${job.name} is being taken over`)
 }
