@@ -185,9 +185,10 @@ scenario(
   async (s) => {
     const [node = ''] = s.nodes
     const image = `${s.id}.example.com/script`
-    let boots = false
+    let boots = 0
     s.cluster.machines.fleet.programs.set(image, async (_pod, machine) => {
-      if (boots) machine.reboot()
+      if (boots > 0) machine.reboot()
+      boots--
       return 0
     })
     const reason = async (): Promise<string | undefined> => (await s.record(node)).past?.[`${NAMESPACE}/${s.id}`]?.reason
@@ -195,11 +196,11 @@ scenario(
     await s.cluster.apply(policy(s.id, { failure, verify: { version: 'Kubelet', timeout: '4s', minReadySeconds: 2 } }))
     await s.apply({ upgrade: { image } })
     await s.until('the kubelet is the old one', async () => (await reason()) === 'VersionMismatch')
-    await edit(s, { soak: '5s', verify: { version: 'Off', reboot: 'Required', timeout: '30s' } })
+    await edit(s, { soak: '5s', verify: { version: 'Off', reboot: 'Required', timeout: '15s' } })
     await s.annotatePlan({ 'drover.io/retry': 'a' })
     await nodeWaits(s, node, /^Verifying/)
     await s.until('nobody has booted it', async () => (await reason()) === 'NotRebooted')
-    boots = true
+    boots = 1
     await s.annotatePlan({ 'drover.io/retry': 'b' })
     await nodeWaits(s, node, /^Soaking/)
     expect([await s.label(node), await s.cordoned(node)]).toEqual([undefined, false])
