@@ -25,6 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "return (node.cordonOwner ?? '') === (cordon.adopted ?? FIELD_MANAGER)",
     replace: 'return true',
     breaks: ['3'],
+    seed: 89,
   },
   {
     name: 'done label without proof',
@@ -32,6 +33,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (!work.kubernetes) return job?.complete === true\n',
     replace: 'return job?.complete === true\n',
     breaks: ['4 '],
+    seed: 141,
   },
   {
     name: 'no re-check at the point of no return',
@@ -39,6 +41,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const held = await confirm.start(action.plan, action.node, action.quorum)',
     replace: 'const held = undefined',
     breaks: ['4.5', '5', '6'],
+    seed: 25,
   },
   {
     name: 'retry not remembered',
@@ -46,6 +49,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '(retry !== undefined && retry !== past.retrySeen)',
     replace: 'retry !== undefined',
     breaks: ['9'],
+    seed: 23,
   },
   {
     name: "a policy's budget counts only nodes in flight",
