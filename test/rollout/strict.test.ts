@@ -182,6 +182,24 @@ describe('what native mode left', () => {
   })
 })
 
+test('a Plan for which nothing can be decided gets conditions of SUC, and nothing beside them', () => {
+  const plan = aPlan('p')
+  const unreadable = { ...plan, plan: undefined, error: 'spec.concurrency: must be a number', generation: 1, applying: [], conditions: [] }
+  const spec = {
+    ...plan.plan.spec,
+    get concurrency(): never {
+      throw new Error('boom')
+    },
+  }
+  const defect = { ...plan, plan: { ...plan.plan, spec } }
+  for (const view of [unreadable, defect] as PlanView[]) {
+    const [write] = actions(decide(world({ plans: [view], nodes: [aNode('a')] })), 'writeStatus')
+    expect(Object.keys(write?.status ?? {})).toEqual(['conditions'])
+    expect(write?.status.conditions?.map(({ type }) => type)).toEqual(expect.not.arrayContaining(['Ready', 'Stalled']))
+    expect(write?.status.conditions?.some(({ type, status }) => type === 'Complete' && status === 'False')).toBe(true)
+  }
+})
+
 describe('a claim whose record was written and not yet seen', () => {
   test('keeps its slot for as long as the watch may be late, though a gate has closed', () => {
     const plan = aPlan('p', {}, { status: { applying: ['a'] }, annotations: { 'drover.io/paused': 'true' } })

@@ -112,3 +112,19 @@ describe('while', () => {
     () => Promise.resolve(),
   )
 })
+
+story('a hold does not look younger to a new leader', { cluster: blocked }, async (s) => {
+  const told = () => (s.plan('agents') as unknown as Told | undefined)?.status?.leadingHold
+  await s.begin()
+  await s.apply(agents({ drain: { force: true } }))
+  await s.until('told', () => told()?.reason === 'DrainBlocked', 10 * MINUTE)
+  const { since, node } = told()!
+  await s.wait(20 * MINUTE)
+  s.crash()
+  await s.begin('drover-2')
+  // Something of it changes, so that the status is written anew.
+  await s.patchPlan('agents', { jobActiveDeadlineSecs: 1234 })
+  await s.wait(20 * MINUTE)
+  expect((s.plan('agents') as unknown as { status: { observedGeneration: number } }).status.observedGeneration).toBe(2)
+  expect(told()).toMatchObject({ reason: 'DrainBlocked', node, since, endedBy: 'cluster', blockedBy: 'PodDisruptionBudget/default/web' })
+})
