@@ -135,9 +135,11 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
 /** What the policy asks for between the proof and the end: its gates at NodeEnd, then its hooks. */
 function mayEnd(started: Started, pass: Pass): boolean {
   const { node, work } = started
+  // It asked for nothing at the claim: an edit counts from the next node on.
+  if (work.gated !== true) return true
   const rules = pass.rules(work.plan)
-  // What it asked for at the claim cannot be read any more: nobody knows whether that is met.
-  if (work.gated === true && rules.problem !== undefined) {
+  // What it asked for cannot be read any more: nobody knows whether that is met.
+  if (rules.problem !== undefined) {
     report(started, pass, 'Verifying', rules.problem)
     return false
   }

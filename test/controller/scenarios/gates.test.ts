@@ -41,14 +41,14 @@ story(
     expect(s.condition('agents', 'Complete')).toMatch(/^False GatePending: gate health of RolloutPolicy careful: it cannot be evaluated: /)
     await health(s, 'red')
     await s.until('red', () => s.condition('agents', 'Complete').includes('.data.state is red, not one of green'), 2 * MINUTE)
-    await s.wait(20 * MINUTE)
+    await s.wait(15 * MINUTE)
     expect([NODES.map((node) => s.cordons(node)), s.applying()]).toEqual([[0, 0, 0], []])
     await health(s, 'green')
     await s.until('the first is under way', () => s.applying().length === 1, 5 * MINUTE)
     await health(s, 'red')
     // It was met for a minute when the node was taken; what is under way ends all the same.
     await s.until('the first is done', () => done(s) === 1)
-    await s.wait(20 * MINUTE)
+    await s.wait(15 * MINUTE)
     expect([done(s), s.applying(), NODES.some((node) => s.cordoned(node))]).toEqual([1, [], false])
     await health(s, 'green')
     await s.until('complete', complete(s))
@@ -66,7 +66,7 @@ story('a gate at NodeEnd keeps a proven node out of service until it is met, and
   const [node = ''] = s.applying()
   await s.until('it waits', () => s.nodeStatus('agents', node)?.message?.includes('gate health') === true)
   const runs = s.runs(node)
-  await s.wait(90 * MINUTE)
+  await s.wait(65 * MINUTE)
   expect([s.applying(), s.cordoned(node), s.runs(node), done(s)]).toEqual([[node], true, runs, 0])
   await health(s, 'green')
   await s.until('complete', complete(s))
@@ -83,7 +83,7 @@ story('a gate at NodeEnd that fails a node stops the Plan, and is made good with
   const [node = ''] = s.applying()
   expect(s.record(node).past?.['system-upgrade/agents']).toMatchObject({ reason: 'GateFailed', attempts: 1 })
   const runs = s.runs(node)
-  await s.wait(HOUR)
+  await s.wait(15 * MINUTE)
   expect([s.cordoned(node), s.runs(node), done(s)]).toEqual([true, runs, 0])
   await health(s, 'green')
   await s.until('complete', complete(s), HOUR)
@@ -105,7 +105,7 @@ story('podsAbsent on the node: nodes without such pods go first, the others when
   await s.apply(policy({ gates: [{ name: 'batch', at: ['NodeStart'], podsAbsent }] }))
   await s.apply(agents())
   await s.until('the others are done', () => done(s) === 2)
-  await s.wait(HOUR)
+  await s.wait(15 * MINUTE)
   expect([s.cordons('agent-2'), s.nodeStatus('agents', 'agent-2')?.message]).toEqual([
     0,
     'gate batch of RolloutPolicy careful: pod ops/long should be absent, and is there on node agent-2',
@@ -159,7 +159,7 @@ story(
     monitor.alerts = 3
     const asked = monitor.asked
     await s.until('complete', complete(s))
-    await s.wait(HOUR)
+    await s.wait(15 * MINUTE)
     expect(monitor.asked).toBe(asked)
   },
 )

@@ -409,6 +409,12 @@ describe('NodeEnd', () => {
     expect(actions(run(broken, [{ after: 1000 }, { after: 20_000 }]), 'patchNode')[0]).toMatchObject({ unschedulable: false })
   })
 
+  test('of an edit is not asked of a node that has been taken already', () => {
+    const { gated: _gated, ...plain } = work
+    const decision = decide(world({}, proven({}, { work: plain })))
+    expect([asked(decision), actions(decision, 'patchNode')[0]?.unschedulable]).toEqual([[], false])
+  })
+
   test('of a policy that is gone holds no node that has been started', () => {
     const gone = { ...world(), policies: [] }
     expect(actions(run(gone, [{ after: 1000 }, { after: 20_000 }]), 'patchNode')[0]).toMatchObject({ unschedulable: false })
