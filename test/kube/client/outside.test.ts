@@ -182,6 +182,19 @@ describe('authorities', () => {
     expect((await get(url, { SSL_CERT_DIR: directory })).body).toBe('hello')
   })
 
+  test('of a request are believed for it alone', async () => {
+    const { url, ca } = await server((_request, response) => void response.end('hello'), true)
+    const asker = outside()
+    const ask = (given?: string): Promise<OutsideResponse> => asker.get(url, {}, 5_000, forever, given)
+    const other = selfSigned().cert
+    expect((await ask(ca)).body).toBe('hello')
+    await expect(ask()).rejects.toMatchObject({ code: 'ConnectionFailed' })
+    await expect(ask(other)).rejects.toMatchObject({ code: 'ConnectionFailed' })
+    expect((await ask(`${other}\n${ca}`)).body).toBe('hello')
+    await expect(ask('nothing of the kind')).rejects.toMatchObject({ message: expect.stringContaining('no certificates in PEM') })
+    await expect(ask(`${ca}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----`)).rejects.toThrow('no certificates in PEM')
+  })
+
   test('are read again when their file changes', async () => {
     const { url, ca } = await server((_request, response) => void response.end('hello'), true)
     const path = join(directory, 'ca.pem')
