@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from '@jest/globals'
 import { FAILURE_REASONS, HOLD_REASONS } from '../../src/api/reasons.ts'
 
@@ -40,4 +40,20 @@ test('a hold that a person has to end says what to do', () => {
 
 test('every failure reason is documented, and nothing else', () => {
   expect([...sections(failurePart).keys()].toSorted()).toEqual(Object.keys(FAILURE_REASONS).toSorted())
+})
+
+test('every warning that is told by event is in the table, and no other', () => {
+  const source = (folder: string) =>
+    readdirSync(new URL(`../../src/${folder}`, import.meta.url), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => readFileSync(new URL(`../../src/${folder}/${name}`, import.meta.url), 'utf8'))
+  const told = [...source('rollout'), ...source('controller')].flatMap((text) =>
+    [...text.matchAll(/(?:type: 'Warning',\s*reason: |\('Warning', )'(\w+)'/g)].map(([, reason = '']) => reason),
+  )
+  const table = runbook.slice(runbook.indexOf('\n## Warnings\n'))
+  const listed = [...table.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, names = '']) => names.replaceAll('`', '').split(', '))
+  expect(told.length).toBeGreaterThan(10)
+  // Failures have sections of their own; a drain that ran out of time may be none.
+  const others = [...new Set(told)].filter((reason) => reason === 'DrainTimeout' || !(reason in FAILURE_REASONS))
+  expect(listed.toSorted()).toEqual(others.toSorted())
 })
