@@ -6,6 +6,7 @@ import { NAMESPACE, NEW, OLD } from './cluster.ts'
 import { without } from './hang.ts'
 import type { Scenario } from './scenario.ts'
 import { shareCluster } from './shared.ts'
+import { deployment, neverDisrupt } from './workloads.ts'
 
 const { scenario } = shareCluster({})
 
@@ -235,6 +236,51 @@ scenario(
     await waits(s, /^False Downgrade/)
     await edit(s, { versionPath: { allow: [`${NEW}>${OLD}`] } })
     await s.done(OLD)
+  },
+  1,
+)
+
+scenario(
+  'drains',
+  'a drain that a budget forbids is forecast, given back, quarantined, and goes through with rules for its pods; volumes are waited for',
+  async (s) => {
+    const [node = ''] = s.nodes
+    await s.workload(deployment(s.id, 1), deployment(s.id, 1, {}, 'batch'), neverDisrupt())
+    const running = async (app: string): Promise<string | undefined> =>
+      (await s.pods()).find(({ metadata, status }) => metadata?.labels?.['app'] === app && status?.phase === 'Running')?.metadata?.uid
+    await s.until('the workloads run', async () => (await running('web')) !== undefined && (await running('batch')) !== undefined)
+    const [web, batch] = [await running('web'), await running('batch')]
+    await s.cluster.apply(policy(s.id, { drain: { forecast: 'Enforce', maxBlockedNodes: 0 }, failure: { backoff: { base: '1s' } } }))
+    await s.apply({ drain: { force: true } })
+    await waits(s, /^False DrainForecastBlocked: .*PodDisruptionBudget drains\/web/)
+    await untouched(s, [node])
+    await edit(s, { drain: { forecast: 'Off', timeout: '3s', onTimeout: 'Release' }, failure: { backoff: { base: '1h' } } })
+    await waits(s, /^False TooManyBlockedNodes/)
+    expect([await s.cordoned(node), await s.applying()]).toEqual([false, []])
+    await edit(s, { drain: { onTimeout: 'Quarantine' } })
+    await s.annotatePlan({ 'drover.io/retry': 'a' })
+    await s.until('quarantined', async () => /^True (Quarantined|TooManyBlockedNodes)/.test(await s.condition('Stalled')))
+    await s.wait(2)
+    expect([await s.cordoned(node), await s.applying(), await running('web')]).toEqual([true, [], web])
+    const attachment = `${s.id}-volume`
+    await s.cluster.apply({
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'VolumeAttachment',
+      metadata: { name: attachment },
+      spec: { attacher: 'csi.example.com', nodeName: node, source: { persistentVolumeName: attachment } },
+    })
+    const rules = [
+      { podSelector: { matchLabels: { app: 'web' } }, behavior: 'Skip' },
+      { podSelector: { matchLabels: { app: 'batch' } }, behavior: 'WaitCompleted', order: -1, timeout: '2s' },
+    ]
+    await edit(s, { drain: { rules, timeout: '2m', volumeDetachTimeout: '2m' } })
+    await s.annotatePlan({ 'drover.io/retry': 'b' })
+    await nodeWaits(s, node, /volume/)
+    expect([await running('web'), await running('batch')]).toEqual([web, undefined])
+    await s.kubectl('delete', 'volumeattachment', attachment)
+    await s.done()
+    expect(await running('web')).toBe(web)
+    expect(await running('batch')).not.toBe(batch)
   },
   1,
 )
