@@ -192,6 +192,16 @@ export const OF_NODES: Cases = {
     ),
     says: /left: default\/web.*drover\.io\/retry/,
   },
+  KuredLocked: {
+    node: 'a',
+    world: (now) => {
+      const lock = { nodeID: 'x', metadata: { unschedulable: false }, created: '2026-03-02T11:59:00Z', TTL: 0 }
+      const kured = { uid: 'uid-kured', resourceVersion: '7', lock: JSON.stringify(lock), owners: 1 }
+      const seen = new Map([['lock', { at: now.mono, ok: true, value: kured }] as const])
+      return ready(plan, [aNode('a')], { policy: { coordinate: { kured: true } }, observed: { kured: seen } })(now)
+    },
+    says: /kured holds its lock for node x/,
+  },
   BackingOff: {
     node: 'a',
     world: ready(slot, [failed], { policy: { failure: { retries: 3, backoff: { base: '1h' } } } }),
