@@ -96,7 +96,7 @@ export function neededPermissions(own: string, lease: string): readonly Permissi
       resource: 'secrets',
       verbs: ['get', 'list', 'watch'],
       namespace: own,
-      why: "following the Plans' Secrets; only those named in a Plan, or in a RolloutPolicy as a webhook's, are read whole",
+      why: "following the Plans' Secrets; only those named in a Plan, or in a RolloutPolicy for a webhook or a gate, are read whole",
     },
     { group: 'coordination.k8s.io', resource: 'leases', verbs: ['create'], namespace: own, why: 'electing a leader' },
     {
