@@ -142,29 +142,47 @@ const drainRule = object(
   },
 )
 
-const drain = object('How nodes are drained, for Plans with drain.', {
-  forecast: choice(
-    'What is looked at before the cordon. Enforce: a pod that could not be evicted now (a PodDisruptionBudget without room, several budgets on one pod, or a dry run of the eviction that is refused) keeps the node from being taken. Warn (the default): budgets are looked at, and what they forbid is told. Off: nothing is told.',
-    'Enforce',
-    'Warn',
-    'Off',
-  ),
-  timeout: duration("How long a drain may take, from the cordon on, e.g. 30m. Default: the Plan's drain.timeout. 0: as long as it needs."),
-  onTimeout: choice(
-    'What becomes of a node whose drain did not end in time. Fail (the default): it counts as failed. Release: it is uncordoned, gives its slot back and is tried again later, after the others. Quarantine: it gives its slot back and stays cordoned until somebody sets drover.io/retry. Proceed: it is upgraded all the same, if only pods are left whose eviction was refused.',
-    'Fail',
-    'Release',
-    'Quarantine',
-    'Proceed',
-  ),
-  maxBlockedNodes: share(
-    'With more nodes released or quarantined no other node is taken: a number, or a share of the nodes of the Plan. 1 by default.',
-  ),
-  volumeDetachTimeout: duration(
-    'So long a drained node is watched until no VolumeAttachment names it any more; then the upgrade goes on. 0 by default: not at all.',
-  ),
-  rules: list('What the drain does with pods of a kind. The first rule that selects a pod counts.', drainRule),
-})
+const drain = object(
+  'How nodes are drained, for Plans with drain.',
+  {
+    engine: choice(
+      'Controller (the default): Drover drains. Job: kubectl does, in an init container of the upgrade Job, as with SUC.',
+      'Controller',
+      'Job',
+    ),
+    forecast: choice(
+      'What is looked at before the cordon. Enforce: a pod that could not be evicted now (a PodDisruptionBudget without room, several budgets on one pod, or a dry run of the eviction that is refused) keeps the node from being taken. Warn (the default): budgets are looked at, and what they forbid is told. Off: nothing is told.',
+      'Enforce',
+      'Warn',
+      'Off',
+    ),
+    timeout: duration(
+      "How long a drain may take, from the cordon on, e.g. 30m. Default: the Plan's drain.timeout. 0: as long as it needs.",
+    ),
+    onTimeout: choice(
+      'What becomes of a node whose drain did not end in time. Fail (the default): it counts as failed. Release: it is uncordoned, gives its slot back and is tried again later, after the others. Quarantine: it gives its slot back and stays cordoned until somebody sets drover.io/retry. Proceed: it is upgraded all the same, if only pods are left whose eviction was refused.',
+      'Fail',
+      'Release',
+      'Quarantine',
+      'Proceed',
+    ),
+    maxBlockedNodes: share(
+      'With more nodes released or quarantined no other node is taken: a number, or a share of the nodes of the Plan. 1 by default.',
+    ),
+    volumeDetachTimeout: duration(
+      'So long a drained node is watched until no VolumeAttachment names it any more; then the upgrade goes on. 0 by default: not at all.',
+    ),
+    rules: list('What the drain does with pods of a kind. The first rule that selects a pod counts.', drainRule),
+  },
+  {
+    'x-kubernetes-validations': [
+      {
+        rule: "!has(self.engine) || self.engine != 'Job' || !has(self.timeout) && (!has(self.rules) || size(self.rules) == 0)",
+        message: 'engine Job drains by kubectl, which knows no timeout and no rules of a policy',
+      },
+    ],
+  },
+)
 
 const spec = object('How carefully Plans are rolled out. What is missing has the default of the controller.', {
   planNames: atomicList(

@@ -91,6 +91,7 @@ const drainRule = object({
   .transform(({ timeout, ...rest }) => ({ ...rest, ...(timeout === undefined ? {} : { timeoutMs: timeout }) }))
 
 const drain = object({
+  engine: orDefault(z.enum(['Controller', 'Job']), 'Controller' as const),
   forecast: orDefault(z.enum(['Enforce', 'Warn', 'Off']), 'Warn' as const),
   timeout: optional(duration),
   onTimeout: orDefault(z.enum(['Fail', 'Release', 'Quarantine', 'Proceed']), 'Fail' as const),
@@ -98,6 +99,11 @@ const drain = object({
   rules: orDefault(z.array(drainRule), []),
   volumeDetachTimeout: orDefault(duration, 0),
 })
+  .refine(
+    ({ engine, timeout, onTimeout, rules, volumeDetachTimeout }) =>
+      engine === 'Controller' || (timeout === undefined && onTimeout === 'Fail' && rules.length === 0 && volumeDetachTimeout === 0),
+    { error: 'engine Job drains by kubectl, which knows no timeout, onTimeout, rules or volumeDetachTimeout of a policy' },
+  )
   .refine(({ timeout, rules }) => !rules.some(({ timeoutMs }) => timeout !== undefined && timeout > 0 && (timeoutMs ?? 0) > timeout), {
     error: 'no rule may wait longer than drain.timeout',
   })

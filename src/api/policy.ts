@@ -154,6 +154,8 @@ export interface CoordinateSpec {
 
 /** How nodes are drained; for Plans with `drain`. */
 export interface DrainPolicy {
+  /** Who drains: Drover, or kubectl in the upgrade Job, as with SUC; then of the rest only the forecast counts. Default Controller. */
+  readonly engine: 'Controller' | 'Job'
   /** What is known to stand in a drain's way before the cordon: holds the node (Enforce), is told (Warn), is not asked (Off). Default Warn. */
   readonly forecast: 'Enforce' | 'Warn' | 'Off'
   /** How long a drain may take, from the cordon on. Missing: the Plan's `drain.timeout`. 0: as long as it needs. */

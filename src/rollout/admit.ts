@@ -6,6 +6,7 @@ import type { Context } from './gates/gate.ts'
 import { checkNode, cordonedByOthers, whenCordoned } from './gates/node-gates.ts'
 import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
 import { type Foreseen, foresee } from './drain/ahead.ts'
+import { drainsByJob } from './drain/engine.ts'
 import { firstAttempt } from './attempt.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobInputOf } from './job-input.ts'
@@ -255,7 +256,12 @@ function dryRun(state: PlanState, node: NodeView, pass: Pass): boolean {
   const key = `${state.key}/${state.hash}`
   const seen = pass.world.observed.dryRuns.get(key)
   if (seen?.ok === true) return true
-  const made = applyJob({ ...jobInputOf(state, node, pass), mode: 'native', attempt: firstAttempt(state.ref.uid) })
+  const made = applyJob({
+    ...jobInputOf(state, node, pass),
+    mode: 'native',
+    attempt: firstAttempt(state.ref.uid),
+    kubectl: drainsByJob(state),
+  })
   const say = (found: Hold) => {
     if (!pass.report(state.key).holds.some((other) => other.reason === found.reason)) pass.planHold(state.key, found)
   }

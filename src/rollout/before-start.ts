@@ -8,6 +8,7 @@ import type { Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { clearNode } from './drain/clear.ts'
 import { foresee } from './drain/ahead.ts'
+import { drainsByJob } from './drain/engine.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, paused } from './gates/plan-gates.ts'
@@ -55,7 +56,7 @@ export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pa
     disruptive: state.disruptive,
     claimedAt: formatTime(pass.now.wall),
     labels: doneLabels(plan, version, hash),
-    ...(state.cordons && !state.conduct.clearsNodes
+    ...(state.cordons && (!state.conduct.clearsNodes || drainsByJob(state))
       ? { kubectl: { cordonedBefore: node.unschedulable && recordOf(node).cordon === undefined } }
       : {}),
     ...(delaySeconds > 0 ? { delaySeconds } : {}),
@@ -86,7 +87,8 @@ export function enter(taken: Taken, pass: Pass): boolean {
   if (state.rules.hooks.before.length > 0) {
     pass.step(node.name, [{ ...patchNode(node, record), hook: hookToken('before', attemptOf(work)) }])
     say(taken, pass, 'Preflight')
-  } else if (clearsNodes && spec.prepare === undefined && state.cordons && !node.unschedulable) cordon(taken, pass, work)
+  } else if (clearsNodes && work.kubectl === undefined && spec.prepare === undefined && state.cordons && !node.unschedulable)
+    cordon(taken, pass, work)
   else pass.step(node.name, [patchNode(node, record)])
   say(taken, pass, 'Preflight', ...(foreseen?.warning === undefined ? [] : [foreseen.warning]))
   return true
@@ -157,6 +159,11 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
   const preparing = spec.prepare !== undefined && work.preparedAt === undefined && job === undefined
   const ready = preparing ? prepared(taken, pass, work, mark) : work
   if (ready === undefined) return
+  if (work.kubectl !== undefined) {
+    if (preparing) pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
+    else if (job !== undefined || mayCordon(taken, pass)) return startJob(taken, pass, work, name, mark, job)
+    return
+  }
   if (state.cordons && !node.unschedulable) {
     if (mayCordon(taken, pass)) return cordon(taken, pass, ready)
     if (preparing) pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
@@ -263,7 +270,12 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
       return say(taken, pass, 'Preflight', hold('WaitingForPods', `pod ${remains.name} of an earlier apply Job is still there`))
     const holds = startHolds(taken, pass)
     if (holds.length > 0) return say(taken, pass, 'Preflight', ...holds)
-    const made = applyJob({ ...jobInputOf(state, node, pass, work), mode: state.conduct.mode, attempt: work })
+    const made = applyJob({
+      ...jobInputOf(state, node, pass, work),
+      mode: state.conduct.mode,
+      attempt: work,
+      kubectl: work.kubectl !== undefined,
+    })
     if ('error' in made) return say(taken, pass, 'Preflight', hold('PodRejected', made.error))
     pass.step(node.name, [{ do: 'createJob', job: made.job }])
     return say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))

@@ -5,7 +5,7 @@ import { type Attempt, attemptMark } from './attempt.ts'
 import { type JobInput, jobHostname } from './job-input.ts'
 import { jobName } from './names.ts'
 import { ownedBySUC, withApplied, withMarks } from './objectset.ts'
-import { type JobResult, jobOf, sucJob } from './suc-job.ts'
+import { type JobResult, jobOf, kubectlContainers, lacksKubectl, NO_KUBECTL, sucJob } from './suc-job.ts'
 
 /** The name that SUC gives the Job too, so that the two cannot both upgrade a node. */
 export function applyJobName(planName: string, nodeName: string, latestHash: string): string {
@@ -13,15 +13,22 @@ export function applyJobName(planName: string, nodeName: string, latestHash: str
 }
 
 export type ApplyJobInput = JobInput &
-  ({ readonly mode: 'strict'; readonly attempt?: Attempt } | { readonly mode: 'native'; readonly attempt: Attempt })
+  (
+    | { readonly mode: 'strict'; readonly attempt?: Attempt }
+    /** `kubectl`: the Job cordons and drains, as SUC's does (policy `drain.engine: Job`). */
+    | { readonly mode: 'native'; readonly attempt: Attempt; readonly kubectl?: boolean }
+  )
 
 /**
  * The apply Job, always born paused (parallelism 0). Strict: SUC's object, as its apply library sends it but for `applied` (see `SHIELD`). Native: the same name, labels and
- * pod, but without init containers, since Drover prepares, cordons and drains itself; without an ownerReference, so that deleting the Plan
- * does not kill an upgrade half-way. Both are marked with the attempt; without one, strict is SUC's Job to the letter. Only strict fails: on a Windows node without a kubectl image for it.
+ * pod, but without init containers, since Drover prepares, cordons and drains itself (unless `kubectl`); without an ownerReference, so that deleting the Plan
+ * does not kill an upgrade half-way. Both are marked with the attempt; without one, strict is SUC's Job to the letter. Fails only on a Windows node without a kubectl image for it.
  */
 export function applyJob(input: ApplyJobInput): JobResult {
-  if (input.mode === 'native') return { ok: true, job: nativeJob(input, input.attempt) }
+  if (input.mode === 'native') {
+    const kubectl = input.kubectl === true
+    return kubectl && lacksKubectl(input) ? NO_KUBECTL : { ok: true, job: nativeJob(input, input.attempt, kubectl) }
+  }
   const made = sucJob(input)
   if (!made.ok) return made
   const sucs = ownedBySUC(paused(made.job), input.plan, input.settings.name)
@@ -29,9 +36,12 @@ export function applyJob(input: ApplyJobInput): JobResult {
   return { ok: true, job: input.attempt === undefined ? job : marked(job, input.attempt) }
 }
 
-function nativeJob(input: JobInput, attempt: Attempt): Job {
+function nativeJob(input: JobInput, attempt: Attempt, kubectl: boolean): Job {
   const { plan, settings } = input
-  const bare = marked(untilVerdict(jobOf(input, { mode: 'native', parallelism: 0, initContainers: [] })), attempt)
+  const bare = marked(
+    untilVerdict(jobOf(input, { mode: 'native', parallelism: 0, initContainers: kubectl ? kubectlContainers(input) : [] })),
+    attempt,
+  )
   return outOfTurn(withMarks(bare, plan, settings.name), input)
 }
 

@@ -22,11 +22,16 @@ const WINDOWS_HOST_PROCESS: SecurityContext = { windowsOptions: { hostProcess: t
  * when there is no kubectl image for Windows.
  */
 export function sucJob(input: JobInput): JobResult {
-  if (isWindowsNode(input.node) && input.settings.job.kubectlImageWindows === '') {
-    return { ok: false, error: 'SYSTEM_UPGRADE_JOB_KUBECTL_IMAGE_WINDOWS is required when targeting Windows nodes' }
-  }
+  if (lacksKubectl(input)) return NO_KUBECTL
   const parallelism = input.plan.status.applying.includes(jobHostname(input.node)) ? 1 : 0
   return { ok: true, job: jobOf(input, { mode: 'strict', parallelism, initContainers: sucInitContainers(input) }) }
+}
+
+/** There is no kubectl for the node's operating system. */
+export const lacksKubectl = ({ node, settings }: JobInput): boolean => isWindowsNode(node) && settings.job.kubectlImageWindows === ''
+export const NO_KUBECTL: JobResult = {
+  ok: false,
+  error: 'SYSTEM_UPGRADE_JOB_KUBECTL_IMAGE_WINDOWS is required when targeting Windows nodes',
 }
 
 export interface JobShape {
@@ -131,13 +136,15 @@ function upgradeContainer(input: JobInput): Container {
 
 /** prepare, then drain or else cordon by kubectl. */
 function sucInitContainers(input: JobInput): Container[] {
-  const { drain, cordon } = input.plan.spec
-  const containers: Container[] = []
   const prepare = prepareContainer(input)
-  if (prepare !== undefined) containers.push(prepare)
-  if (drain !== undefined) containers.push(kubectlContainer(input, 'drain', drainArgs(input.node.name, drain)))
-  else if (cordon === true) containers.push(kubectlContainer(input, 'cordon', ['cordon', input.node.name]))
-  return containers
+  return [...(prepare === undefined ? [] : [prepare]), ...kubectlContainers(input)]
+}
+
+/** What SUC has kubectl do before the upgrade: drain, or else cordon. */
+export function kubectlContainers(input: JobInput): Container[] {
+  const { drain, cordon } = input.plan.spec
+  if (drain !== undefined) return [kubectlContainer(input, 'drain', drainArgs(input.node.name, drain))]
+  return cordon === true ? [kubectlContainer(input, 'cordon', ['cordon', input.node.name])] : []
 }
 
 function kubectlContainer(input: JobInput, name: string, args: readonly string[]): Container {

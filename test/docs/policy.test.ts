@@ -59,6 +59,7 @@ test('a default that is a value is the one that the reader has', () => {
     'failure.backoff.cap': `\`${spec.failure.backoff.capMs / 3_600_000}h\``,
     'failure.maxFailures': String((spec.failure.maxFailures as { count: number }).count),
     'failure.uncordonOnFailure': `\`${spec.failure.uncordonOnFailure}\``,
+    'drain.engine': `\`${spec.drain.engine}\``,
     'drain.forecast': `\`${spec.drain.forecast}\``,
     'drain.onTimeout': `\`${spec.drain.onTimeout}\``,
     'drain.maxBlockedNodes': String((spec.drain.maxBlockedNodes as { count: number }).count),

@@ -62,6 +62,7 @@ const FAIL_STOP: FailureSpec = {
 
 /** The Plan's own word on drains. */
 const AS_THE_PLAN_SAYS: DrainPolicy = {
+  engine: 'Controller',
   forecast: 'Warn',
   onTimeout: 'Fail',
   maxBlockedNodes: { kind: 'count', count: 1 },

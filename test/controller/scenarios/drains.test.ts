@@ -245,3 +245,30 @@ describe('drain.volumeDetachTimeout', () => {
     atRest(s)
   })
 })
+
+describe('drain.engine', () => {
+  story('Job: kubectl drains in the upgrade Job, and the node is verified and uncordoned as ever', { cluster: free }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ engine: 'Job' }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('all is done', () => s.complete('agents'))
+    atRest(s)
+    expect(cordons(s)).toEqual([1, 1, 1])
+    const evictions = s.sandbox.history.filter((write) => write.ref.subresource === 'eviction' && write.status < 300 && !write.dryRun)
+    expect(evictions.length).toBeGreaterThanOrEqual(3)
+    expect(new Set(evictions.map(({ user }) => user))).toEqual(new Set(['system:serviceaccount:system-upgrade:system-upgrade']))
+  })
+
+  story('Job: a drain that does not end fails the node with its Job, and it stays cordoned', { cluster: blocked }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ engine: 'Job' }))
+    await s.apply(agents({ drain: { force: true }, jobActiveDeadlineSecs: 300 }))
+    await s.until('judged', () => s.condition('agents', 'Complete').startsWith('False JobFailed'), HOUR)
+    const [node] = s.applying()
+    expect([s.cordoned(node!), s.runs(node!)]).toEqual([true, 0])
+    await s.remove('/apis/upgrade.cattle.io/v1/namespaces/system-upgrade/plans/agents')
+    await s.until('let go', () => !AGENTS.some((name) => s.cordoned(name)), 5 * MINUTE)
+    await s.wait(10 * SECOND)
+    atRest(s)
+  })
+})

@@ -703,3 +703,80 @@ describe('drain.volumeDetachTimeout', () => {
     expect(error({ volumeDetachTimeout: '2 minutes' })).toMatch(/^spec\.drain\.volumeDetachTimeout: /)
   })
 })
+
+describe('drain.engine', () => {
+  const byJob = { engine: 'Job' }
+  const taken = (spec: Parameters<typeof aPlan>[1] = {}) => plan(spec, { status: { applying: ['a'] } })
+  const confirmed = (view: KnownPlan) => ({ confirmed: new Set([`${view.uid}/${hashOf(view)}/uid-a`]) })
+  const enters = (drain: object, view: KnownPlan, more: Scene = {}) =>
+    actions(decide(world(drain, { view, nodes: [aNode('a')], more: confirmed(view), ...more })), 'patchNode')[0]
+  const containers = (decision: Decision) =>
+    actions(decision, 'createJob').map(({ job }) =>
+      job.spec?.template.spec?.initContainers?.map(({ name, args }) => [name, args?.[0], args?.[1]]),
+    )
+  const work = { kubectl: { cordonedBefore: false } }
+
+  test('Controller, the default: Drover cordons, and the Job has no kubectl', () => {
+    for (const drain of [{}, { engine: 'Controller' }]) {
+      expect(enters(drain, taken())).toMatchObject({ unschedulable: true })
+      expect(enters(drain, taken())?.record.work?.kubectl).toBeUndefined()
+    }
+    expect(containers(decide(world({})))).toEqual([undefined])
+  })
+
+  test('Job: Drover cordons nothing and evicts nothing; kubectl in the Job does', () => {
+    const entered = enters(byJob, taken(), { pods: [aPod('web', 'a')] })
+    expect([entered?.unschedulable, entered?.record.cordon, entered?.record.work?.kubectl]).toEqual([
+      undefined,
+      undefined,
+      { cordonedBefore: false },
+    ])
+    const view = taken()
+    const node = aNode('a', { record: aRecord('a', { work: aWork(view, work) }) })
+    const decision = decide(world(byJob, { view, nodes: [node], pods: [aPod('web', 'a')] }))
+    expect([containers(decision), evicted(decision)]).toEqual([[[['drain', 'drain', 'a']]], []])
+  })
+
+  test('Job: what has begun goes on as it began, whatever the policy says now', () => {
+    const view = taken()
+    const node = aNode('a', { record: aRecord('a', { work: aWork(view, work) }) })
+    expect(containers(decide(world({}, { view, nodes: [node] })))).toEqual([[['drain', 'drain', 'a']]])
+    expect(containers(decide(world(byJob)))).toEqual([undefined])
+  })
+
+  test('Job: the forecast still counts, and prepare still comes first, as a Job of its own', () => {
+    const zero = { pods: [aPod('web', 'a')], budgets: [aBudget('web')] }
+    const view = plan()
+    const held = decide(world({ ...byJob, forecast: 'Enforce' }, { view, nodes: [aNode('a')], ...zero }))
+    expect([claimed(held), holdsOn(held, PLAN, 'a')]).toEqual([[], ['DrainForecastBlocked']])
+    const prepares = taken({ prepare: { image: 'busybox' } })
+    const node = aNode('a', { record: aRecord('a', { work: aWork(prepares, work) }) })
+    const [job] = actions(decide(world(byJob, { view: prepares, nodes: [node] })), 'createJob')
+    expect(job?.job.metadata?.name).toMatch(/^prepare-/)
+  })
+
+  test('Job: a Plan that does not drain is none of its business', () => {
+    const { drain: _drain, ...spec } = taken().plan.spec
+    const view = taken()
+    const mild = { ...view, plan: { ...view.plan, spec } }
+    expect(enters(byJob, mild)).toMatchObject({ unschedulable: true })
+  })
+
+  test('Job: the cordon that kubectl made becomes ours to lift', () => {
+    const view = taken()
+    const started = aWork(view, { ...work, startedAt: CORDONED, jobUID: 'uid-j' })
+    const node = aNode('a', { unschedulable: true, cordonOwner: 'kubectl-cordon', record: aRecord('a', { work: started }) })
+    expect(written(decide(world(byJob, { view, nodes: [node] })))[0]?.cordon).toMatchObject({ plan: PLAN, adopted: 'kubectl-cordon' })
+  })
+
+  test('Job: what kubectl does not know, and what is not known at all, makes the policy unreadable', () => {
+    const rules = [{ podSelector: {} }]
+    for (const more of [{ timeout: '1h' }, { onTimeout: 'Release' }, { rules }, { volumeDetachTimeout: '1m' }])
+      expect(error({ ...byJob, ...more })).toMatch(/^spec\.drain: .*engine Job drains by kubectl/)
+    expect([error(byJob), error({ ...byJob, onTimeout: 'Fail', rules: [], volumeDetachTimeout: '0s', forecast: 'Off' })]).toEqual([
+      undefined,
+      undefined,
+    ])
+    expect(error({ engine: 'Kubelet' })).toMatch(/^spec\.drain\.engine: /)
+  })
+})
