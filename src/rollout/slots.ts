@@ -254,6 +254,8 @@ function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass
 
 /** A node that failed is at the target after all: what the policy asks for before a node is done still counts. */
 function endHolds(state: PlanState, node: NodeView, past: Outcome, pass: Pass): readonly Hold[] {
+  // Nobody knows what it asks for.
+  if (state.rules.problem !== undefined) return [state.rules.problem]
   const { holds, failed } = nodeEndAnswer(state.key, node, `${past.hash}/${past.attempts}`, pass)
   const gates = [...failed.map(({ message }) => hold('GateFailed', message)), ...holds]
   const { after } = state.rules.hooks

@@ -50,6 +50,34 @@ describe('explain', () => {
     expect(says.plan('agents')).toContain('ended by a person')
   })
 
+  story('evaluates gates over objects with the rights of whoever asks, and leaves Prometheus to the controller', {}, async (s) => {
+    const object = {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      name: 'default',
+      expect: [{ path: '.status.phase', operator: 'eq', value: 'Gone' }],
+    }
+    const prometheus = { url: 'https://prometheus.monitoring:9090', query: 'up', expect: { operator: 'eq', value: 1 } }
+    await s.begin()
+    await s.apply({
+      apiVersion: 'drover.io/v1alpha1',
+      kind: 'RolloutPolicy',
+      metadata: { name: 'default', namespace: 'system-upgrade' },
+      spec: {
+        gates: [
+          { name: 'gone', at: ['NodeStart'], object },
+          { name: 'alerts', at: ['NodeStart'], prometheus },
+        ],
+      },
+    })
+    await s.apply(agents())
+    await s.until('it waits', () => s.condition('agents', 'Complete').includes('gate gone'))
+    const [node = ''] = AGENTS.filter((name) => s.nodeStatus('agents', name)?.message?.includes('gate gone'))
+    const says = (await explained(s)).node(node)
+    expect(says).toContain('GatePending: gate gone of RolloutPolicy default: Namespace default: .status.phase is Active, not Gone')
+    expect(says).toContain('gate alerts of RolloutPolicy default: it cannot be evaluated: Prometheus is asked by the controller only')
+  })
+
   story('says Done of a finished node, and that nothing concerns another', {}, async (s) => {
     await s.begin()
     await s.apply(agents())

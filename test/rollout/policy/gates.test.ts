@@ -395,6 +395,8 @@ describe('NodeEnd', () => {
     expect(held.reports.get(PLAN)?.nodes.get('a')?.phase).toBe('Failed')
     const well = run(world({}, failed), [{ after: 1000, seen: met }])
     expect(holdsOn(well, PLAN, 'a')).toEqual(['Verifying'])
+    const unread = run(ready(view, { gates: [gate(['WaveEnd'])] }, [failed]), [{ after: 1000 }])
+    expect(holdsOn(unread, PLAN, 'a')).toEqual(['PreviousFailure', 'PolicyUnreadable'])
   })
 
   test('holds while the policy that asked for it cannot be read', () => {
