@@ -7,7 +7,7 @@ export const NOTIFY_EVENTS = {
   ApprovalNeeded: 'a wave waits for annotation drover.io/approve',
   NodeFailed: 'an attempt on a node failed',
   RolloutStalled: 'for a minute nothing has gone on, and only a person, or the end of a long drain, ends that',
-  RolloutComplete: 'all nodes of the Plan are done',
+  RolloutComplete: 'all nodes of the Plan are done, and no step is left',
 } as const
 
 export type NotifyEvent = keyof typeof NOTIFY_EVENTS

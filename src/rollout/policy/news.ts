@@ -73,8 +73,13 @@ function newsOf(telling: Telling, told: ToldNews, stall: Telling['stalled'], con
   const { state, tally } = telling
   const news: News[] = []
   const { done, selected, inFlight, failed } = tally
+  const { version, stepping } = state
   if (done + inFlight + failed > 0)
-    news.push({ key: 'RolloutStarted', event: 'RolloutStarted', text: `the rollout of ${state.version} has begun on ${selected} nodes` })
+    news.push({
+      key: 'RolloutStarted',
+      event: 'RolloutStarted',
+      text: `the rollout of ${version}${stepping === undefined ? '' : `, a step on the way to ${stepping.target},`} has begun, ${done} of ${selected} nodes done`,
+    })
   for (const wave of wavesDone(state))
     news.push({ key: `WaveDone/${wave}`, event: 'WaveDone', text: `wave ${wave} is done, ${done} of ${selected} nodes`, about: { wave } })
   const approval = waveToApprove(state, context)
@@ -92,8 +97,9 @@ function newsOf(telling: Telling, told: ToldNews, stall: Telling['stalled'], con
       about: { reason, message },
     })
   }
-  if (selected > 0 && done === selected)
-    news.push({ key: 'RolloutComplete', event: 'RolloutComplete', text: `all ${selected} nodes are done, version ${state.version}` })
+  // A step is not the end of the way.
+  if (selected > 0 && done === selected && stepping === undefined)
+    news.push({ key: 'RolloutComplete', event: 'RolloutComplete', text: `complete at ${version}, ${done} of ${selected} nodes done` })
   return news
 }
 

@@ -70,7 +70,7 @@ told('a webhook hears of the begin and the end, once each, and the URL from the 
   expect(heard(receiver)).toEqual(['RolloutStarted', 'RolloutComplete'])
   expect(new Set(receiver.got.map(({ url }) => url))).toEqual(new Set([HOOK]))
   expect(receiver.got[1]?.message).toMatchObject({
-    text: 'Plan system-upgrade/agents: all 3 nodes are done, version v1.33.4-rke2r1',
+    text: 'Plan system-upgrade/agents: complete at v1.33.4-rke2r1, 3 of 3 nodes done',
     plan: { namespace: 'system-upgrade', name: 'agents' },
     policy: 'told',
     hash: s.hash(),

@@ -5,7 +5,7 @@ import type { Outcome } from '../../../src/api/record.ts'
 import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import type { Decision, Moment, NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aRecord, aWork, aWorld, hashOf, NEW, NOW } from '../build.ts'
+import { actions, aNode, aPlan, aRecord, aServer, aWork, aWorld, hashOf, NEW, NOW } from '../build.ts'
 
 const PLAN = 'system-upgrade/p'
 const HASH = hashOf(aPlan('p'))
@@ -123,7 +123,7 @@ describe('what is told', () => {
       message: {
         id: `uid-p/${SHORT}/RolloutStarted`,
         event: 'RolloutStarted',
-        text: `Plan ${PLAN}: the rollout of v1.33.4-rke2r1 has begun on 3 nodes`,
+        text: `Plan ${PLAN}: the rollout of v1.33.4-rke2r1 has begun, 1 of 3 nodes done`,
         at: '2026-03-02T12:00:00Z',
         plan: { namespace: 'system-upgrade', name: 'p', uid: 'uid-p' },
         policy: 'careful',
@@ -161,7 +161,27 @@ describe('what is told', () => {
   test('that it is complete, also when its begin was not told yet', () => {
     const decision = decide(world({ nodes: [done('a'), done('b')], told: FOLLOWED }))
     expect(events(decision)).toEqual(['RolloutStarted', 'RolloutComplete'])
-    expect(messages(decision)[1]).toMatchObject({ text: `Plan ${PLAN}: all 2 nodes are done, version v1.33.4-rke2r1` })
+    expect(messages(decision)[1]).toMatchObject({ text: `Plan ${PLAN}: complete at v1.33.4-rke2r1, 2 of 2 nodes done` })
+  })
+
+  test('no end at a step on the way to another minor', () => {
+    const goal = 'v1.35.0+rke2r1'
+    const spec = { versionPath: { stepThroughMinors: true } }
+    const server = aServer('a', { kubeletVersion: NEW, labels: { 'plan.upgrade.cattle.io/p': HASH } })
+    const first = world({ nodes: [server], spec })
+    const [view] = first.plans
+    if (view?.plan === undefined) throw new Error('no Plan')
+    const plan = { ...view.plan, spec: { ...view.plan.spec, version: goal } }
+    const policy = { name: 'careful', uid: 'u', hash: HASH }
+    const memory = { v: 1, adopt: [], policy, step: { version: 'v1.33.4-rke2r1' }, told: FOLLOWED }
+    const decision = decide({ ...first, plans: [{ ...view, plan, memory: { ok: true, memory } } as never] })
+    expect(messages(decision).map(({ event, version, text }) => [event, version, text])).toEqual([
+      [
+        'RolloutStarted',
+        'v1.33.4-rke2r1',
+        `Plan ${PLAN}: the rollout of v1.33.4-rke2r1, a step on the way to v1.35.0-rke2r1, has begun, 1 of 1 nodes done`,
+      ],
+    ])
   })
 
   test('waves that are done, and one that waits for approval, until it is given', () => {
