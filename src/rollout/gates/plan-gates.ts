@@ -133,10 +133,15 @@ export function planAwaited(state: PlanState): string | undefined {
   return args?.length === 2 && args[0] === 'prepare' ? args[1] : undefined
 }
 
+/** Names of the Plans that go before this one. */
+function namesBefore(state: PlanState): readonly string[] {
+  const prepare = planAwaited(state)
+  return (prepare === undefined ? state.rules.after : [prepare, ...state.rules.after]).filter((name) => name !== state.plan.metadata.name)
+}
+
 const planBefore: PlanGate = (state, context) => {
   const prepare = planAwaited(state)
-  const names = prepare === undefined ? state.rules.after : [prepare, ...state.rules.after]
-  for (const name of names) {
+  for (const name of namesBefore(state)) {
     const found = waitsFor(name, name === prepare ? 'prepare' : 'spec.after of the RolloutPolicy', state, context)
     if (found !== undefined) return found
   }
@@ -144,7 +149,6 @@ const planBefore: PlanGate = (state, context) => {
 }
 
 function waitsFor(name: string, who: string, state: PlanState, context: Context): Hold | undefined {
-  if (name === state.plan.metadata.name) return undefined
   const other = context.states.get(`${state.plan.metadata.namespace}/${name}`)
   if (other === undefined) return hold('WaitingForPlan', `${who} names Plan ${name}, which does not exist or cannot be read`)
   const ref = `Plan/${other.key}`
@@ -157,9 +161,30 @@ function waitsFor(name: string, who: string, state: PlanState, context: Context)
   if (other.selected.size === 0) return hold('WaitingForPlan', `Plan ${name} selects no node`, { blockedBy: ref })
   const open = openNodes(other, context)
   if (open.length === 0) return undefined
+  if (isAwaitedBy(state, other, context))
+    return hold('WaitingForPlan', `Plan ${name} waits for this one, too, so neither begins; take one of the two out of ${who}`, {
+      blockedBy: ref,
+      endedBy: 'person',
+    })
   return hold('WaitingForPlan', `Plan ${name} is not complete: ${open.length} of ${other.selected.size} nodes to go, next ${open[0]}`, {
     blockedBy: ref,
   })
+}
+
+/** The other one waits for this Plan, itself or by way of Plans that it waits for. */
+function isAwaitedBy(state: PlanState, other: PlanState, { states }: Context): boolean {
+  const seen = new Set<PlanState>()
+  const next = [other]
+  for (let at = next.pop(); at !== undefined; at = next.pop()) {
+    if (at.key === state.key) return true
+    if (seen.has(at)) continue
+    seen.add(at)
+    for (const name of namesBefore(at)) {
+      const before = states.get(`${at.plan.metadata.namespace}/${name}`)
+      if (before !== undefined) next.push(before)
+    }
+  }
+  return false
 }
 
 /** Names of selected nodes that are not done, or still hold a slot. */
