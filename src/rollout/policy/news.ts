@@ -119,17 +119,20 @@ function failuresOf({ key, hash }: PlanState, { world }: Context): readonly News
   return news
 }
 
-function isUnderWay({ state, tally }: Telling): boolean {
-  return state.hash !== '' && tally.selected > 0 && tally.done < tally.selected
+const isUnderWay = ({ state, tally }: Telling): boolean => state.hash !== '' && tally.done < tally.selected
+
+/** What has the Plan stuck, if anything is left to do. */
+const stallOf = ({ stalled, tally }: Telling): Telling['stalled'] => (tally.done === tally.selected ? undefined : stalled)
+
+/** What has had it so for a while. That a wave waits for approval is told by a message of its own. */
+function lastingStall(telling: Telling, pass: Pass): Telling['stalled'] {
+  const { state } = telling
+  const stall = stallOf(telling)
+  if (stall === undefined || stall.reason === 'AwaitingApproval') return undefined
+  return hasLasted(`stall ${state.key} ${state.hash} ${stall.reason}`, pass) ? stall : undefined
 }
 
-/** What has had the Plan stuck for a while. That a wave waits for approval is told by a message of its own. */
-function lastingStall({ state, stalled }: Telling, pass: Pass): Telling['stalled'] {
-  if (stalled === undefined || stalled.reason === 'AwaitingApproval') return undefined
-  return hasLasted(`stall ${state.key} ${state.hash} ${stalled.reason}`, pass) ? stalled : undefined
-}
-
-const isCalm = ({ state, stalled }: Telling, pass: Pass): boolean => stalled === undefined && hasLasted(`calm ${state.key}`, pass)
+const isCalm = (telling: Telling, pass: Pass): boolean => stallOf(telling) === undefined && hasLasted(`calm ${telling.state.key}`, pass)
 
 function hasLasted(fact: string, pass: Pass): boolean {
   const since = pass.fact(fact).mono + STALL_MS

@@ -236,6 +236,12 @@ describe('a stall', () => {
     expect(messages(later({ ...paused, told }, 60_000))).toMatchObject([{ id: `uid-p/${SHORT}/RolloutStalled/2`, reason: 'Paused' }])
   })
 
+  test('of a Plan that has nothing left to do is none', () => {
+    expect(events(later({ ...paused, nodes: [done('a'), done('b')] }, 120_000))).toEqual(['RolloutComplete'])
+    expect(remembered(later({ nodes: [done('a')], spec: { paused: true } }, 120_000))).toEqual([])
+    expect(remembered(later({ nodes: [], spec: { paused: true } }, 120_000))).toEqual([])
+  })
+
   test('before there is a hash is told, too', () => {
     const given = world({ nodes: [aNode('a')] })
     const [view] = given.plans
