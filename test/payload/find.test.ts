@@ -168,6 +168,10 @@ describe('RKE2', () => {
         [`/etc/systemd/system/${unit}.d/10-data.conf`]: '[Service]\nExecStart=\nExecStart=/usr/local/bin/rke2 server --data-dir /srv/a\n',
         [`/usr/local/lib/systemd/system/${unit}.d/20-rancher.conf`]:
           '[Service]\nEnvironmentFile=-/usr/local/lib/systemd/system/rke2-sa.env\n',
+        // By name they come before 10-data, whatever their folder.
+        [`/etc/systemd/system/${unit}.d/05-first.conf`]: '[Service]\nExecStart=\nExecStart=/usr/local/bin/rke2 server --data-dir /srv/d\n',
+        [`/usr/lib/systemd/system/${unit}.d/01-zero.conf`]:
+          '[Service]\nExecStart=\nExecStart=/usr/local/bin/rke2 server --data-dir /srv/e\n',
         [`/etc/systemd/system/${unit}.d/notes.txt`]: 'ExecStart=/usr/local/bin/rke2 server --data-dir /srv/c\n',
       },
     )

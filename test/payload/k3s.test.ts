@@ -7,13 +7,18 @@ const BINARY = '/usr/local/bin/k3s'
 const OLD = 'v1.33.4+k3s1'
 const [A, B] = ['a'.repeat(64), 'b'.repeat(64)]
 
-function k3s(about: Partial<Program> = {}, environ = 'PATH=/usr/local/bin:/usr/bin\0'): Machine {
+function k3s(about: Partial<Program> = {}, environ = 'PATH=/usr/local/bin:/usr/bin\0', openrc = false): Machine {
   const machine = createMachine()
-  machine.addProcess({ pid: 1, parent: 0, comm: 'systemd', exe: '/usr/lib/systemd/systemd', cmdline: '/sbin/init\0', startTicks: 1 })
+  const exe = openrc ? '/sbin/init' : '/usr/lib/systemd/systemd'
+  machine.addProcess({ pid: 1, parent: 0, comm: openrc ? 'init' : 'systemd', exe, cmdline: '/sbin/init\0', startTicks: 1 })
   machine.file(BINARY, program({ version: OLD, carries: A, ...about }))
   machine.file('/etc/systemd/system/k3s.service', '[Service]\nExecStart=/usr/local/bin/k3s \\\n    server \\\n')
   machine.file('/var/lib/rancher/k3s/server/db/state.db', 'rows').modifiedAt -= 3_600_000
-  machine.serve({ binary: BINARY, cmdline: '/usr/local/bin/k3s server\0\0\0', unit: 'k3s.service', environ })
+  const parent = openrc
+    ? machine.addProcess({ parent: 1, comm: 'supervise-daemon', exe: '/sbin/supervise-daemon', cmdline: 'supervise-daemon\0k3s\0' })
+    : 1
+  const cmdline = '/usr/local/bin/k3s server\0\0\0'
+  machine.serve({ binary: BINARY, cmdline, parent, environ, ...(openrc ? {} : { unit: 'k3s.service' }) })
   return machine
 }
 
@@ -59,6 +64,18 @@ describe('a new minor version that does not stay', () => {
     expect(result.log).toContain(
       'to go back: systemctl stop k3s && /usr/local/bin/k3s-killall.sh && mv /usr/local/bin/k3s.drover-previous /usr/local/bin/k3s; ' +
         'put back the copy of /var/lib/rancher/k3s/server/db from before; systemctl start k3s',
+    )
+  })
+
+  test('and has, under OpenRC, with an etcd of its own: the way back is that of OpenRC and of etcd', async () => {
+    const machine = k3s({}, undefined, true)
+    machine.folder('/var/lib/rancher/k3s/server/db/etcd')
+    machine.file('/var/lib/rancher/k3s/server/db/snapshots/drover-one', '')
+    carry(machine, next('touch'), 'k3s')
+    expect((await run(machine)).result.log).toContain(
+      'to go back: rc-service k3s stop && /usr/local/bin/k3s-killall.sh && mv /usr/local/bin/k3s.drover-previous /usr/local/bin/k3s && ' +
+        '/usr/local/bin/k3s server --cluster-reset --cluster-reset-restore-path=/var/lib/rancher/k3s/server/db/snapshots/drover-one && ' +
+        'rc-service k3s start',
     )
   })
 

@@ -464,6 +464,13 @@ test('HOME is given to a unit that lacks it, before the restart', async () => {
 
   expect(content(machine, '/usr/local/lib/systemd/system/rke2-agent.env')).toBe('RKE2_X=1\nHOME=/root\n')
   expect(machine.inodeAt('/usr/local/lib/systemd/system/rke2-agent.env')?.attributes).toBe('root 0640')
+
+  // Written down already, and only the process that runs does not have it yet.
+  const again = machine.procs.get(machine.service?.pid ?? 0)
+  if (again !== undefined) machine.procs.set(again.pid, { ...again, environ: 'PATH=/usr/bin\0' })
+  carry(machine, { version: 'v1.33.6+rke2r1' })
+  expect((await run(machine)).result.result).toBe('Upgraded')
+  expect(content(machine, '/usr/local/lib/systemd/system/rke2-agent.env')).toBe('RKE2_X=1\nHOME=/root\n')
 })
 
 describe('air gap', () => {
