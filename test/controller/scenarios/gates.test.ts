@@ -2,7 +2,7 @@
 import { expect } from '@jest/globals'
 import type { Outside } from '../../../src/base/process.ts'
 import { nowhere } from '../../../src/base/nowhere.ts'
-import { agents, HOUR, MINUTE, SECOND, type Story, story } from './story.ts'
+import { agents, calm, HOUR, MINUTE, SECOND, type Story, story } from './story.ts'
 
 const NODES = ['agent-1', 'agent-2', 'agent-3']
 const MAP = '/api/v1/namespaces/ops/configmaps/health'
@@ -55,7 +55,7 @@ story(
   },
 )
 
-story('a gate at NodeEnd keeps a proven node out of service until it is met, and its slot from the next', {}, async (s) => {
+story('a gate at NodeEnd keeps a proven node out of service until it is met, and its slot from the next', { sandbox: calm }, async (s) => {
   await s.apply(operations)
   await health(s, 'green')
   await s.begin()
@@ -73,7 +73,7 @@ story('a gate at NodeEnd keeps a proven node out of service until it is met, and
   expect(s.runs(node)).toBe(runs)
 })
 
-story('a gate at NodeEnd that fails a node stops the Plan, and is made good without another run', {}, async (s) => {
+story('a gate at NodeEnd that fails a node stops the Plan, and is made good without another run', { sandbox: calm }, async (s) => {
   await s.apply(operations)
   await health(s, 'red')
   await s.begin()
