@@ -2,7 +2,7 @@
 import { describe, expect } from '@jest/globals'
 import type { Write } from '../../../src/sandbox/server/types.ts'
 import { CONTROLLER, serverPlan } from '../harness.ts'
-import { agents, agentsOnly, blocked, HOUR, MINUTE, NEW, story, type Story } from './story.ts'
+import { agents, agentsOnly, blocked, calm, HOUR, MINUTE, NEW, story, type Story } from './story.ts'
 
 const AGENTS = ['agent-1', 'agent-2', 'agent-3']
 const PDB = '/apis/policy/v1/namespaces/default/poddisruptionbudgets/web'
@@ -99,15 +99,15 @@ describe('a drain', () => {
     expect(s.sandbox.history.some(isEviction)).toBe(false)
   })
 
-  story('of a machine that dies meanwhile says so, and goes on when it is back', { cluster: blocked }, async (s) => {
-    await s.begin()
+  story('of a machine that dies meanwhile says so, and goes on when it is back', { cluster: blocked, sandbox: calm }, async (s) => {
+    await s.begin('drover-1', { DROVER_DRAIN_STALLED_AFTER: '10m' })
     await s.apply(draining())
     await s.until('a drain is blocked', () => cordonedNode(s) !== undefined, 10 * MINUTE)
     const node = cordonedNode(s)!
     s.sandbox.machines.get(node)!.powerOff()
-    await s.wait(HOUR)
+    await s.wait(5 * MINUTE)
     await s.remove(PDB)
-    await s.wait(HOUR)
+    await s.wait(15 * MINUTE)
     // Its slot is taken and it counts as unavailable: nobody else is touched.
     expect([AGENTS.filter((name) => s.cordons(name) > 0), s.applying(), s.runs(node)]).toEqual([[node], [node], 0])
     expect(s.condition('agents', 'Stalled')).toMatch(/^True/)
