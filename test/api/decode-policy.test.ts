@@ -32,10 +32,18 @@ test('an empty policy changes nothing', () => {
       maxFailures: { kind: 'count', count: 1 },
       uncordonOnFailure: 'IfUnchanged',
     },
-    drain: { forecast: 'Warn', rules: [], onTimeout: 'Fail', maxBlockedNodes: { kind: 'count', count: 1 } },
+    drain: {
+      engine: 'Controller',
+      forecast: 'Warn',
+      volumeDetachMs: 0,
+      rules: [],
+      onTimeout: 'Fail',
+      maxBlockedNodes: { kind: 'count', count: 1 },
+    },
     etcdSnapshot: { maxAgeMs: 86_400_000, policy: 'Off' },
     gates: [],
     hooks: { before: [], after: [] },
+    coordinate: { kured: false },
     managedElsewhere: 'Hold',
     notify: [],
   })
@@ -65,8 +73,9 @@ test('every field is read', () => {
         { name: 'a', nodeSelector: { matchLabels: { zone: 'a' } } },
       ],
       failure: { retries: 2, backoff: { base: '1m', cap: '1h' }, maxFailures: '5%', uncordonOnFailure: 'Never' },
-      drain: { forecast: 'Enforce', timeout: '30m', onTimeout: 'Release', maxBlockedNodes: '10%' },
+      drain: { forecast: 'Enforce', volumeDetachTimeout: '2m', timeout: '30m', onTimeout: 'Release', maxBlockedNodes: '10%' },
       etcdSnapshot: { maxAge: '1h', policy: 'Require' },
+      coordinate: { kured: true },
       managedElsewhere: 'Ignore',
       notify: [{ url: 'https://hooks.example.com/x', events: ['NodeFailed'] }],
     }),
@@ -103,7 +112,9 @@ test('every field is read', () => {
       uncordonOnFailure: 'Never',
     },
     drain: {
+      engine: 'Controller',
       forecast: 'Enforce',
+      volumeDetachMs: 120_000,
       rules: [],
       timeoutMs: 1_800_000,
       onTimeout: 'Release',
@@ -113,6 +124,7 @@ test('every field is read', () => {
     // Gates and hooks are read in decode-gates.test.ts.
     gates: [],
     hooks: { before: [], after: [] },
+    coordinate: { kured: true },
     managedElsewhere: 'Ignore',
     notify: [{ to: { kind: 'url', url: 'https://hooks.example.com/x' }, events: ['NodeFailed'] }],
   })
