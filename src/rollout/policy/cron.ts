@@ -45,7 +45,7 @@ export function lastOccurrence(cron: Cron, zone: Zone, atMs: number, withinMs: n
   const days = Math.ceil(withinMs / 86_400_000) + 1
   const today = localDay(zone, atMs)
   for (let back = 0; back <= days; back++) {
-    const found = occurrences(cron, zone, plusDays(today, -back)).filter((at) => at <= atMs && atMs - at <= withinMs)
+    const found = occurrences(cron, zone, plusDays(today, -back), atMs - withinMs, atMs)
     if (found.length > 0) return Math.max(...found)
   }
   return undefined
@@ -55,15 +55,35 @@ export function lastOccurrence(cron: Cron, zone: Zone, atMs: number, withinMs: n
 export function nextOccurrence(cron: Cron, zone: Zone, afterMs: number): number | undefined {
   const today = localDay(zone, afterMs)
   for (let ahead = 0; ahead <= SEARCH_DAYS; ahead++) {
-    const found = occurrences(cron, zone, plusDays(today, ahead)).filter((at) => at > afterMs)
-    if (found.length > 0) return Math.min(...found)
+    const [found] = occurrences(cron, zone, plusDays(today, ahead), afterMs + 1, Number.POSITIVE_INFINITY)
+    if (found !== undefined) return found
   }
   return undefined
 }
 
-function occurrences(cron: Cron, zone: Zone, day: LocalDay): readonly number[] {
+/** Clocks are put forward and back by less than this at once. */
+const SHIFT_MS = 4 * 3_600_000
+
+/** Those of a day that fall into the span, in their order; of a span without an end, only the first few. What lies hours away is not worked out. */
+function occurrences(cron: Cron, zone: Zone, day: LocalDay, fromMs: number, toMs: number): readonly number[] {
   if (!cron.matches(day)) return []
-  return cron.hours.flatMap((hour) => cron.minutes.map((minute) => instantOf(zone, day, hour * 3600 + minute * 60)))
+  const begin = instantOf(zone, day, 0)
+  const found: number[] = []
+  for (const hour of cron.hours) {
+    const about = begin + hour * 3_600_000
+    if (about + 3_600_000 + SHIFT_MS < fromMs) continue
+    if (about - SHIFT_MS > toMs || (!Number.isFinite(toMs) && about - SHIFT_MS > (found[0] ?? toMs))) break
+    for (const at of ofHour(cron, zone, day, hour)) if (at >= fromMs && at <= toMs) found.push(at)
+    found.sort((a, b) => a - b)
+  }
+  return found
+}
+
+/** Minutes of an hour without a clock change are apart by what the clock says. */
+function ofHour({ minutes }: Cron, zone: Zone, day: LocalDay, hour: number): readonly number[] {
+  const [first, last] = [instantOf(zone, day, hour * 3600), instantOf(zone, day, hour * 3600 + 3540)]
+  if (last - first === 3_540_000) return minutes.map((minute) => first + minute * 60_000)
+  return minutes.map((minute) => instantOf(zone, day, hour * 3600 + minute * 60))
 }
 
 /** The values of a field, or what is wrong with it. */

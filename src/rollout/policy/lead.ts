@@ -45,7 +45,8 @@ export const willFit: PlanGate = (state, { world }) => {
   const open = openingFrom(openings, now)
   // Closed: what is closed says so itself.
   if (open === undefined || open.at > now || open.until === undefined || open.until - now >= leadMs) return undefined
-  const left = `${duration(open.until - now)} of the open time are left, and ${needed(state, leadMs)}`
+  // When it closes, not how much is left: a text that changes with every look would be written with every look.
+  const left = `open until ${formatTime(open.until)} only, and ${needed(state, leadMs)}`
   const next = roomyOpening(openings, open.until, leadMs)
   if (next !== undefined) return hold('WindowTooShort', `${left}; the next opening is at ${formatTime(next.at)}`, { retryAt: next.at })
   // Without a policy a window that was always too short goes on as its author knows it.

@@ -23,13 +23,15 @@ const MAX_TRIES = 60
 
 export interface Openings {
   readonly parts: readonly Part[]
+  /** What they are made of, as long as nobody edits it. */
+  readonly from: readonly [TimeWindowSpec | undefined, Calendar | undefined]
 }
 
 /** Undefined = always open. A window that cannot be read counts for nothing: the Plan is not valid then, and held for that. */
 export function openingsOf(spec: TimeWindowSpec | undefined, calendar: Calendar | undefined): Openings | undefined {
   const parsed = spec === undefined ? undefined : window.parseWindow(spec)
   const parts = [...(parsed?.ok === true ? [ofWindow(parsed.window)] : []), ...(calendar === undefined ? [] : [ofCalendar(calendar)])]
-  return parts.length === 0 ? undefined : { parts }
+  return parts.length === 0 ? undefined : { parts, from: [spec, calendar] }
 }
 
 const ofWindow = (one: window.Window): Part => ({
@@ -64,8 +66,31 @@ export function openingFrom({ parts }: Openings, fromMs: number): Open | undefin
   return undefined
 }
 
+interface Answer {
+  readonly from: Openings['from']
+  readonly fromMs: number
+  readonly leadMs: number
+  readonly open: Open | undefined
+}
+
+/** The last answer, by what it is about: it is asked for in every pass, and a long search must not be made in each. */
+const answers = new WeakMap<object, Answer>()
+/** That there is none is believed for so long. */
+const LOOK_AGAIN_MS = 600_000
+
 /** The first opening, from that instant on, of which so much is left; undefined if there is none. */
 export function roomyOpening(openings: Openings, fromMs: number, leadMs: number): Open | undefined {
+  const about = openings.from[1] ?? openings.from[0] ?? openings
+  const last = answers.get(about)
+  const same = last?.leadMs === leadMs && last.from[0] === openings.from[0] && last.from[1] === openings.from[1]
+  // Until then every opening is too short, also what is left of it.
+  if (same && last.fromMs <= fromMs && fromMs <= (last.open?.at ?? last.fromMs + LOOK_AGAIN_MS)) return last.open
+  const open = search(openings, fromMs, leadMs)
+  answers.set(about, { from: openings.from, fromMs, leadMs, open })
+  return open
+}
+
+function search(openings: Openings, fromMs: number, leadMs: number): Open | undefined {
   let from = fromMs
   for (let step = 0; step < MAX_OPENINGS; step++) {
     const found = openingFrom(openings, from)

@@ -6,11 +6,13 @@ import type { RolloutMemory } from '../../../src/api/memory.ts'
 import type { TimeWindowSpec } from '../../../src/api/plan.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import { type Calendar, isTooLong, opening, readCalendar } from '../../../src/rollout/policy/calendar.ts'
+import { lastOccurrence, nextOccurrence, parseCron } from '../../../src/rollout/policy/cron.ts'
 import { openingFrom, openingsOf, roomyOpening } from '../../../src/rollout/policy/openings.ts'
 import { faultsOf } from '../../../src/rollout/policy/rules.ts'
 import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import { isInside, overnightWarning, parseWindow } from '../../../src/rollout/window.ts'
 import type { NodeView, World } from '../../../src/rollout/world.ts'
+import { instantOf, loadZone, localDay, plusDays } from '../../../src/rollout/zone.ts'
 import { actions, aNode, aPlan, aPulled, aRecord, aWork, aWorld, hashOf, NEW, NOW, planHolds, settings } from '../build.ts'
 
 const MINUTE = 60_000
@@ -43,6 +45,33 @@ function policy(spec: object) {
   if (view === undefined) throw new Error('no policy')
   return view
 }
+
+test('occurrences are those that each minute of each day gives, also where clocks change', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kathmandu'),
+      fc.subarray([0, 1, 2, 3, 4, 5, 12, 22, 23], { minLength: 1 }),
+      fc.subarray([0, 7, 15, 30, 59], { minLength: 1 }),
+      // Around the days on which clocks change in these zones, and between.
+      fc.constantFrom('2026-03-08', '2026-03-29', '2026-04-05', '2026-07-01', '2026-10-04', '2026-10-25', '2026-11-01'),
+      fc.integer({ min: -30 * 60, max: 30 * 60 }),
+      (name, hours, minutes, date, offset) => {
+        const cron = parseCron(`${minutes.join()} ${hours.join()} * * *`)
+        const zone = loadZone(name)
+        if (!cron.ok || !zone.ok) throw new Error('bad case')
+        const from = at(`${date}T00:00:00Z`) + offset * MINUTE
+        const all: number[] = []
+        for (let day = -3; day <= 3; day++)
+          for (const hour of hours)
+            for (const minute of minutes)
+              all.push(instantOf(zone.zone, plusDays(localDay(zone.zone, from), day), hour * 3600 + minute * 60))
+        expect(iso(nextOccurrence(cron.cron, zone.zone, from))).toBe(iso(Math.min(...all.filter((one) => one > from))))
+        expect(iso(lastOccurrence(cron.cron, zone.zone, from, DAY))).toBe(iso(Math.max(...all.filter((one) => one <= from))))
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
 
 describe('the opening from an instant on', () => {
   test.each([
@@ -141,6 +170,16 @@ describe('the opening from an instant on', () => {
     expect(iso(roomyOpening(openings(undefined, read), NOW.wall, HOUR)?.at)).toBe('2026-03-02T22:00:00.000Z')
     expect(iso(roomyOpening(openings(undefined, read), NOW.wall, 2 * HOUR)?.at)).toBe('2026-03-07T22:00:00.000Z')
     expect(roomyOpening(openings(undefined, read), NOW.wall, 7 * HOUR)).toBeUndefined()
+    // Asked again a little later, and when that opening has begun, and when too little of it is left.
+    const saturday = at('2026-03-07T22:00:00Z')
+    for (const [now, opens] of [
+      [NOW.wall, saturday],
+      [saturday - 1, saturday],
+      [saturday, saturday],
+      [saturday + HOUR, saturday + HOUR],
+      [saturday + 5 * HOUR, saturday + 7 * DAY],
+    ] as const)
+      expect(iso(roomyOpening(openings(undefined, read), now, 2 * HOUR)?.at)).toBe(iso(opens))
   })
 })
 
@@ -227,7 +266,8 @@ describe('lead', () => {
       {
         reason: 'WindowTooShort',
         endedBy: 'time',
-        message: '50m0s of the open time are left, and RolloutPolicy default asks for 1h0m0s; the next opening is at 2026-03-03T12:00:00Z',
+        message:
+          'open until 2026-03-02T14:00:00Z only, and RolloutPolicy default asks for 1h0m0s; the next opening is at 2026-03-03T12:00:00Z',
         retryAt: at('2026-03-03T12:00:00Z'),
       },
     ])
@@ -244,7 +284,7 @@ describe('lead', () => {
     expect(claimed(ready(plan({}, known), noonToTwo, later(90 * MINUTE)))).toEqual(['a'])
     const decision = decide(ready(plan({}, known), noonToTwo, later(91 * MINUTE)))
     expect(decision.reports.get(PLAN)?.holds.map(({ message }) => message)).toEqual([
-      '29m0s of the open time are left, and a node took 30m0s; the next opening is at 2026-03-03T12:00:00Z',
+      'open until 2026-03-02T14:00:00Z only, and a node took 30m0s; the next opening is at 2026-03-03T12:00:00Z',
     ])
   })
 
