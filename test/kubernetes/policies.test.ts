@@ -439,3 +439,120 @@ scenario('hooks', 'hooks hold a node before its cordon and before its end, until
   await s.done()
   expect(await Promise.all(s.nodes.map(request))).toEqual(s.nodes.map(() => ''))
 })
+
+scenario(
+  'neighbours',
+  "kured's lock is waited for and then held, and an eviction that admission would refuse keeps the node from being cordoned",
+  async (s) => {
+    const [node = ''] = s.nodes
+    const labels = { app: 'kured' }
+    const lock = 'weave.works/kured-node-lock'
+    const kured = ['--namespace', 'kube-system']
+    const holder = async (): Promise<string | undefined> => {
+      const text = await s.kubectl(...kured, 'get', 'daemonset', 'kured', '-o', 'json')
+      const { metadata } = JSON.parse(text) as { metadata: { annotations?: Readonly<Record<string, string>> } }
+      const value = metadata.annotations?.[lock]
+      return value === undefined ? undefined : (JSON.parse(value) as { nodeID: string }).nodeID
+    }
+    const held = { nodeID: 'another-node', metadata: { unschedulable: false }, created: new Date().toISOString(), TTL: 0 }
+    await s.cluster.apply({
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata: { name: 'kured', namespace: 'kube-system', annotations: { [lock]: JSON.stringify(held) } },
+      spec: {
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { nodeSelector: { none: 'such' }, containers: [{ name: 'kured', image: 'kured' }] } },
+      },
+    })
+    await s.workload(deployment(s.id, 1))
+    const web = async () => (await s.pods()).find(({ status }) => status?.phase === 'Running')
+    await s.until('the workload runs', async () => (await web()) !== undefined)
+    const uid = (await web())?.metadata?.uid
+    const admission = 'admissionregistration.k8s.io/v1'
+    const name = `${s.id}.example.com`
+    const rule = { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods/eviction'] }
+    await s.cluster.apply(
+      {
+        apiVersion: admission,
+        kind: 'ValidatingAdmissionPolicy',
+        metadata: { name },
+        spec: {
+          matchConstraints: { resourceRules: [rule] },
+          validations: [{ expression: `object.metadata.namespace != '${s.id}'`, message: 'not while it is busy' }],
+        },
+      },
+      {
+        apiVersion: admission,
+        kind: 'ValidatingAdmissionPolicyBinding',
+        metadata: { name },
+        spec: { policyName: name, validationActions: ['Deny'] },
+      },
+    )
+    await s.cluster.apply(policy(s.id, { coordinate: { kured: true }, drain: { forecast: 'Enforce' } }))
+    const gate = s.gate()
+    await s.apply({ drain: { force: true }, upgrade: { image: gate.image } })
+    await waits(s, /^False KuredLocked: kured holds its lock for node another-node/)
+    await s.kubectl(...kured, 'annotate', 'daemonset', 'kured', `${lock}-`)
+    await waits(s, /^False DrainForecastBlocked: .*not while it is busy/)
+    await untouched(s, [node])
+    expect([(await web())?.metadata?.uid, await holder()]).toEqual([uid, undefined])
+    await s.kubectl('delete', 'validatingadmissionpolicybinding', name)
+    await s.kubectl('delete', 'validatingadmissionpolicy', name)
+    await s.until('it is being upgraded', () => gate.entered.length === 1)
+    expect(await holder()).toMatch(/^drover\//)
+    gate.open()
+    await s.done()
+    await s.until('the lock is given back', async () => (await holder()) === undefined)
+  },
+  1,
+)
+
+scenario(
+  'leftover',
+  'with Proceed a node is upgraded although a pod is left that may not go',
+  async (s) => {
+    await s.workload(deployment(s.id, 1), neverDisrupt())
+    const web = async () => (await s.pods()).find(({ status }) => status?.phase === 'Running')?.metadata?.uid
+    await s.until('the workload runs', async () => (await web()) !== undefined)
+    const before = await web()
+    await s.cluster.apply(policy(s.id, { drain: { timeout: '5s', onTimeout: 'Proceed' } }))
+    await s.apply({ drain: { force: true } })
+    await s.done()
+    expect(await web()).toBe(before)
+    expect((await s.events('DrainIncomplete')).map(({ message }) => message).join('\n')).toContain(`${s.id}/web-`)
+  },
+  1,
+)
+
+scenario(
+  'by-job',
+  'with engine Job it is the Job that cordons and drains, with the rights of its own account',
+  async (s) => {
+    const [node = ''] = s.nodes
+    await s.cluster.apply(
+      { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: s.id, namespace: NAMESPACE } },
+      {
+        apiVersion: RBAC,
+        kind: 'ClusterRoleBinding',
+        metadata: { name: s.id },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+        subjects: [{ kind: 'ServiceAccount', name: s.id, namespace: NAMESPACE }],
+      },
+    )
+    await s.workload(deployment(s.id, 1))
+    const web = async () => (await s.pods()).find(({ status }) => status?.phase === 'Running')?.metadata?.uid
+    await s.until('the workload runs', async () => (await web()) !== undefined)
+    const before = await web()
+    const gate = s.gate()
+    await s.cluster.apply(policy(s.id, { drain: { engine: 'Job' } }))
+    await s.apply({ drain: { force: true }, serviceAccountName: s.id, upgrade: { image: gate.image } })
+    await s.until('it is being upgraded', () => gate.entered.length === 1)
+    await s.until('the cordon is adopted', async () => (await s.record(node)).cordon?.adopted !== undefined)
+    expect([await s.cordoned(node), await web()]).toEqual([true, undefined])
+    gate.open()
+    await s.done()
+    expect(await web()).not.toBe(before)
+    await s.kubectl('delete', 'clusterrolebinding', s.id)
+  },
+  1,
+)

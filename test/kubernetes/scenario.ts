@@ -10,7 +10,7 @@ import { DISTRIBUTION } from './releases.ts'
 /** What a rollout is about; the part of the node record that tests read. */
 export interface NodeRecord {
   readonly work?: { readonly hash: string; readonly attempt: number; readonly startedAt?: string; readonly jobUID?: string }
-  readonly cordon?: { readonly plan: string }
+  readonly cordon?: { readonly plan: string; readonly adopted?: string }
   readonly past?: Readonly<
     Record<string, { readonly reason: string; readonly message: string; readonly attempts: number; readonly log?: string }>
   >

@@ -7,8 +7,10 @@ import { forecast } from './forecast.ts'
 import { lookAt } from './look.ts'
 import { type DrainPod, evictionGraceSeconds, podName } from './pods.ts'
 
-/** What was seen may be so old; a forecast that holds a node is looked at anew as often. */
+/** What was seen may be so old. */
 const MAX_AGE_MS = 60_000
+/** While it holds the node. */
+const HELD_MAX_AGE_MS = 20_000
 /** A pod that forbids the drain is for a person, who wants to see soon that it is gone. */
 const FORBIDDEN_MAX_AGE_MS = 5000
 
@@ -73,6 +75,7 @@ function obstacle(
   if (state.rules.drain.forecast !== 'Enforce')
     return { drains: 'yes', warning: hold('DrainBlocked', `node ${node.name}: ${message}`, more) }
   say(hold('DrainForecastBlocked', `node ${node.name} is not cordoned: ${message}`, more))
+  pass.need({ kind: 'drain', node: node.name, maxAgeMs: HELD_MAX_AGE_MS })
   return { drains: 'no' }
 }
 
@@ -88,7 +91,7 @@ function tryOut(state: PlanState, node: NodeView, evict: readonly DrainPod[], sa
     node: node.name,
     pods: evict.map(({ metadata }) => ({ namespace: metadata?.namespace ?? '', name: metadata?.name ?? '', uid: metadata?.uid ?? '' })),
     ...(grace === undefined ? {} : { graceSeconds: grace }),
-    maxAgeMs: asked || tried?.ok === false ? MAX_AGE_MS : 0,
+    maxAgeMs: asked || tried?.ok === false ? HELD_MAX_AGE_MS : 0,
   })
   if (tried?.ok === false) {
     say(hold('DrainForecastBlocked', `the evictions on node ${node.name} could not be tried: ${tried.error}`))
