@@ -317,9 +317,11 @@ function forget(memory: Memory, need: Need): void {
     case 'gate':
       return void memory.gates.delete(need.key)
     case 'snapshots':
-      return void memory.snapshots.clear()
+      memory.snapshots.clear()
+      return
     case 'kured':
-      return void memory.kured.clear()
+      memory.kured.clear()
+      return
     case 'drain':
     case 'attachments':
     case 'tries':
