@@ -95,7 +95,7 @@ export const SETTINGS = {
     env: job('KUBECTL_IMAGE'),
     kind: text,
     default: 'rancher/kubectl:v1.30.3',
-    about: 'Image for cordon and drain containers; used in strict compatibility only.',
+    about: 'Image for cordon and drain containers: in strict compatibility, and where a RolloutPolicy says `drain.engine: Job`.',
   }),
   jobKubectlImageWindows: row({
     env: job('KUBECTL_IMAGE_WINDOWS'),
