@@ -753,6 +753,10 @@ describe('drain.engine', () => {
     const node = aNode('a', { record: aRecord('a', { work: aWork(prepares, work) }) })
     const [job] = actions(decide(world(byJob, { view: prepares, nodes: [node] })), 'createJob')
     expect(job?.job.metadata?.name).toMatch(/^prepare-/)
+    // prepare may have taken long.
+    const prepared = aNode('a', { record: aRecord('a', { work: aWork(prepares, { ...work, preparedAt: CORDONED }) }) })
+    const made = (drain: object) => actions(decide(world(drain, { view: prepares, nodes: [prepared], ...zero })), 'createJob').length
+    expect([made({ ...byJob, forecast: 'Enforce' }), made(byJob)]).toEqual([0, 1])
   })
 
   test('Job: a Plan that does not drain is none of its business', () => {

@@ -178,6 +178,9 @@ describe('coordinate.kured', () => {
     const done = aPlan('p')
     const finished = aNode('a', { labels: { [`plan.upgrade.cattle.io/p`]: hashOf(done) } })
     expect(taken(decide(world(locked(entry(US, 1, HOUR_NS)), { nodes: [finished] })))).toEqual([null])
+    // Another leader's claim, whose record does not show yet.
+    const claim = plan({}, { status: { applying: ['a'] } })
+    expect(writes(decide(world(locked(entry(US, 1, HOUR_NS)), { view: claim })))).toEqual([])
     const view = plan({}, { status: { applying: ['a'] } })
     const outcome = {
       hash: hashOf(view),
@@ -194,6 +197,10 @@ describe('coordinate.kured', () => {
     }
     const failed = aNode('a', { record: aRecord('a', { past: { [PLAN]: outcome } }) })
     expect(taken(decide(world(locked(entry(US, 1, HOUR_NS)), { view, nodes: [failed] })))).toEqual([null])
+    // It is claimed again in this very pass.
+    const asked = plan({}, { status: { applying: ['a'] }, annotations: { 'drover.io/retry': '1' } })
+    const again = decide(world(locked(entry(US, 1, HOUR_NS)), { view: asked, nodes: [failed] }))
+    expect([claimed(again), writes(again)]).toEqual([['a'], []])
     // With nothing to do it is looked at seldom, and what is somebody else's is left alone.
     const idle = decide(world(locked(entry('node-9')), { nodes: [finished] }))
     expect([writes(idle), asks(idle)]).toEqual([[], [600_000]])
