@@ -45,8 +45,9 @@ async function tryMutant(mutant: Mutant, output: string, sound: string): Promise
   const times = source.split(mutant.find).length - 1
   if (times !== 1) return { caught: false, why: `its pattern matches ${times} times in ${mutant.file}, not once` }
   await bundle(output, { path, contents: source.replace(mutant.find, () => mutant.replace) })
-  const known = mutant.seed === undefined ? undefined : await simulate(output, mutant, mutant.seed, 1)
-  const verdict = known?.caught === true ? known : await simulate(output, mutant, Number(values.seed), Number(values.seeds))
+  let verdict: Verdict | undefined
+  for (const seed of mutant.seeds ?? []) if (verdict?.caught !== true) verdict = await simulate(output, mutant, seed, 1)
+  if (verdict?.caught !== true) verdict = await simulate(output, mutant, Number(values.seed), Number(values.seeds))
   if (!verdict.caught) return verdict
   // What the sound code breaks as well says nothing of the mutant.
   return (await isKept(sound, verdict.seed))
@@ -79,15 +80,9 @@ async function bundle(output: string, changed?: { readonly path: string; readonl
   })
 }
 
-const command = (file: string, seed: number, seeds: number): readonly string[] => [
-  file,
-  'simulate',
-  '--keep-going',
-  '--seeds',
-  String(seeds),
-  '--seed',
-  String(seed),
-]
+function command(file: string, seed: number, seeds: number): readonly string[] {
+  return [file, 'simulate', '--keep-going', '--seeds', String(seeds), '--seed', String(seed)]
+}
 
 /** The code as it is keeps every promise in that world. */
 function isKept(file: string, seed: number): Promise<boolean> {

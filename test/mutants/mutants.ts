@@ -6,8 +6,8 @@ export interface Mutant {
   readonly replace: string
   /** Beginnings of the promises that it breaks; that it breaks another by chance proves nothing. */
   readonly breaks: readonly string[]
-  /** A world that betrayed it once, looked at before all others are searched. */
-  readonly seed?: number
+  /** Worlds that betrayed it once, looked at before all others are searched. */
+  readonly seeds?: readonly number[]
 }
 
 /** Each removes a safeguard that a promise rests on. */
@@ -18,7 +18,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (claimed.length === 0) return\n',
     replace: 'for (const claim of claims) memory.confirmed.add(claim)\n    return\n',
     breaks: ['1', '2', '5'],
-    seed: 38,
+    seeds: [38],
   },
   {
     name: 'no cordon ownership check',
@@ -26,7 +26,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "return (node.cordonOwner ?? '') === (cordon.adopted ?? FIELD_MANAGER)",
     replace: 'return true',
     breaks: ['3'],
-    seed: 89,
+    seeds: [89],
   },
   {
     name: 'done label without proof',
@@ -34,7 +34,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (!work.kubernetes) return job?.complete === true\n',
     replace: 'return job?.complete === true\n',
     breaks: ['4 '],
-    seed: 141,
+    seeds: [141],
   },
   {
     name: 'no re-check at the point of no return',
@@ -42,7 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const held = await confirm.start(action.plan, action.node, action.quorum)',
     replace: 'const held = undefined',
     breaks: ['4.5', '5', '6'],
-    seed: 25,
+    seeds: [25],
   },
   {
     name: 'retry not remembered',
@@ -50,7 +50,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '(retry !== undefined && retry !== past.retrySeen)',
     replace: 'retry !== undefined',
     breaks: ['9'],
-    seed: 23,
+    seeds: [23],
   },
   {
     name: "a policy's budget counts only nodes in flight",
@@ -58,7 +58,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "world.nodes.filter((node) => node.ready !== 'True' || node.unschedulable || disrupted(node))",
     replace: 'world.nodes.filter((node) => disrupted(node))',
     breaks: ['1 policy budget'],
-    seed: 136,
+    seeds: [136],
   },
   {
     name: 'waves in any order',
@@ -66,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return own !== -1 && own <= index ? undefined : found',
     replace: 'return undefined',
     breaks: ['1 policy waves'],
-    seed: 9,
+    seeds: [9],
   },
   {
     name: 'a policy that is gone counts as none',
@@ -74,6 +74,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (rules.policy !== undefined || before === undefined || before.hash !== hash) return undefined',
     replace: 'if (before?.hash !== null) return undefined',
     breaks: ['1 policy in force'],
-    seed: 239,
+    seeds: [239],
   },
 ]
