@@ -504,6 +504,24 @@ describe('air gap', () => {
     expect(machine.names(folder)).toEqual([name])
   })
 
+  test('a copy of a tarball that is not what was read: nothing of it is left, and the program is not touched', async () => {
+    const machine = rke2Machine()
+    carry(machine, { version: NEW }, 'rke2', { [name]: 'new images' })
+    machine.folder(folder)
+    const files = machine.host.machine
+    const lossy = {
+      ...machine.host,
+      machine: { ...files, copyIn: async (from: string, to: string) => (await files.copyIn(from, to), 'other') },
+    }
+
+    expect((await run({ ...machine, host: lossy })).result).toMatchObject({
+      result: 'BadPayload',
+      message: expect.stringContaining('images/rke2-images.linux-amd64.tar.zst changed while'),
+    })
+    expect(machine.names(folder)).toEqual([])
+    expect(content(machine)).toBe(program({ version: OLD }))
+  })
+
   test('a tarball that is not what was recorded', async () => {
     const machine = rke2Machine()
     carry(machine, { version: NEW }, 'rke2', { [name]: 'new images' })
