@@ -56,7 +56,7 @@ story(
     await s.begin()
     await s.apply(policy)
     await s.apply(serverPlan({ version: undefined, channel }))
-    await s.apply(agentPlan({ version: undefined, channel, prepare: undefined, drain: undefined }))
+    await s.apply(agentPlan({ version: undefined, channel, drain: undefined }))
     let completeEarly = false
     let ahead = false
     await s.until(
