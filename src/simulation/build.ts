@@ -13,10 +13,8 @@ import { nowhere } from '../base/nowhere.ts'
 const MINUTE = 60_000
 
 /** The release channels of a world. The real protocol: a redirect names the version. */
-export function channelServer(channels: ReadonlyMap<string, ChannelAnswer>): Outside {
-  return {
-    ...nowhere,
-    async get(url) {
+export function channelServer(channels: ReadonlyMap<string, ChannelAnswer>): Outside['get'] {
+  return async (url) => {
       const answer = channels.get(url) ?? { status: 404, body: '' }
       if (answer === 'down') throw new TransportError('ConnectionFailed', 'connection refused')
       if ('redirect' in answer) return { status: 302, statusLine: 'HTTP/1.1 302 Found', headers: { location: answer.redirect }, body: '' }

@@ -3,6 +3,7 @@ import type { MachineSpec } from '../sandbox/machines/machine.ts'
 import { type Dice, dice } from './dice.ts'
 import type { PlanDraft } from './plans.ts'
 import { type Action, type Happening, NAMESPACE, type PlanObject, type PolicyObject } from './scenario.ts'
+import { WEBHOOKS } from './webhooks.ts'
 import type { Draft } from './world.ts'
 
 export interface PolicyDraft {
@@ -21,6 +22,8 @@ const LABELS = { rollout: 'careful' }
 /** Worlds begin here; exclusions are dates. */
 const BEGIN = Date.UTC(2026, 0, 1)
 const PART_OF_WORLDS = 0.4
+/** Of these, one world in so many tells webhooks. By number, so that the others stay what they are. */
+const WEBHOOKS_EVERY = 7
 /** In the first hour closed for eight minutes of every twenty, then open for all the time that a world lasts. */
 const WINDOWS = [
   { start: '*/20 0 * * *', duration: '12m' },
@@ -43,7 +46,7 @@ export function makePolicies(draft: Draft, { plans, target }: PlanDraft, chaos: 
     spec: d.chance(0.7) ? { ...plan.spec, concurrency: d.pick([3, 5, 8]) } : plan.spec,
   }))
   const names = plans.map((plan) => plan.metadata.name)
-  const policies = makeObjects(d, names, target)
+  const policies = makeObjects(d, names, target).map((one) => (draft.seed % WEBHOOKS_EVERY === 0 ? telling(one, draft.seed) : one))
   const happenings = chaos && d.chance(0.7) ? makeHappenings(d, draft, policies, names) : []
   return { policies, happenings, machines, plans: hurried }
 }
@@ -62,6 +65,12 @@ function makeObjects(d: Dice, planNames: readonly string[], target: string): rea
         policy('default', makeSpec(d, planNames, target)),
       ]
   }
+}
+
+/** One that answers in some way, and one whose Secret does not exist. */
+function telling(one: PolicyObject, seed: number): PolicyObject {
+  const url = dice(seededRandom(seed ^ 0x3007)).pick(Object.values(WEBHOOKS))
+  return { ...one, spec: { ...one.spec, notify: [{ url }, { secretRef: { name: 'gone', key: 'url' } }] } }
 }
 
 function policy(name: string, spec: Readonly<Record<string, unknown>>): PolicyObject {

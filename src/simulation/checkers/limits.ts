@@ -10,7 +10,7 @@ const LOOKED_AGO_MS = 180_000
 /**
  * Promise 1. At the first write that touches a claimed node, the Plan's nodes in flight that were claimed no later (and every node whose record holds
  * live work of that Plan) are no more than the highest concurrency that the Plan had since the claim. Nodes that were found in `applying`, put there
- * by somebody else, were not admitted by us. Nor does a disruptive Plan bring the unavailable nodes above the cluster's budget.
+ * by somebody else, were not admitted by us. A node that failed keeps its slot; under a policy it leaves it to others. Nor does a disruptive Plan bring the unavailable nodes above the cluster's budget.
  */
 export function limits(mirror: Mirror, truth: Truth): Checker {
   const admitted = new Set<string>()
@@ -34,7 +34,10 @@ export function limits(mirror: Mirror, truth: Truth): Checker {
         checks += 1
         const inFlight = new Set([...story.claims].filter(([, other]) => other.n <= claim.n).map(([name]) => name))
         for (const other of mirror.nodes.values()) {
-          if (recordOf(other)?.work?.plan === touch.plan) inFlight.add(hostnameOf(other) ?? other.metadata.name)
+          const name = hostnameOf(other) ?? other.metadata.name
+          if (recordOf(other)?.work?.plan === touch.plan) inFlight.add(name)
+          else if (other !== node && isIdleFailure(other, touch.plan) && governed(mirror, truth, touch.plan, fact.write.mono))
+            inFlight.delete(name)
         }
         const over = overBudget(mirror, truth, node, touch.plan, fact.write.mono)
         if (over !== undefined) broken.push(`${touch.what} of ${touch.node} for ${touch.plan}: ${over}`)
@@ -48,6 +51,18 @@ export function limits(mirror: Mirror, truth: Truth): Checker {
       return broken
     },
   }
+}
+
+/** Nothing is done there any more, or again. */
+function isIdleFailure(node: SeenNode, plan: string): boolean {
+  const record = recordOf(node)
+  return record?.work === undefined && record?.past?.[plan]?.result === 'Failed'
+}
+
+/** A policy may be in force: then nodes that failed leave their slots to others. */
+function governed(mirror: Mirror, truth: Truth, key: string, mono: number): boolean {
+  const plan = mirror.plans.get(key)
+  return truth.strict !== true && plan !== undefined && mirror.policies.rules(plan, mono).some(({ kind }) => kind === 'policy')
 }
 
 /** Nodes that were known to be down, those that we hold down, and this one: more than the cluster's budget allows? */

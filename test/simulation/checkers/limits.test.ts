@@ -64,6 +64,25 @@ describe('promise 1', () => {
     expect(s.said).toEqual([])
   })
 
+  test('a node that failed keeps its slot from others, but for Plans under a policy', () => {
+    for (const [planNames, broken] of [
+      [['q'], 1],
+      [['p'], 0],
+    ] as const) {
+      const s = begun()
+      s.policy('careful', { planNames })
+      s.node('a')
+      s.node('b')
+      s.plan('p')
+      s.claim('p', ['a'])
+      s.patchNode('a', { unschedulable: true, record: working('p') })
+      s.patchNode('a', { record: { past: { [`${NAMESPACE}/p`]: { hash: 'h1', result: 'Failed' } } } })
+      s.claim('p', ['a', 'b'])
+      s.patchNode('b', { unschedulable: true, record: working('p') })
+      expect(s.said).toHaveLength(broken)
+    }
+  })
+
   test("the cluster's budget counts nodes that are down for any cause", () => {
     for (const [budget, broken] of [
       ['2', 0],
