@@ -8,18 +8,16 @@ import type { Sandbox } from '../sandbox/cluster.ts'
 import { type ApplyObject, apply, standardCluster } from '../sandbox/standard-cluster.ts'
 import { type Selector, selects } from './checkers/seen.ts'
 import { type ChannelAnswer, NAMESPACE, type Scenario } from './scenario.ts'
-import { nowhere } from '../base/nowhere.ts'
 
 const MINUTE = 60_000
 
 /** The release channels of a world. The real protocol: a redirect names the version. */
 export function channelServer(channels: ReadonlyMap<string, ChannelAnswer>): Outside['get'] {
   return async (url) => {
-      const answer = channels.get(url) ?? { status: 404, body: '' }
-      if (answer === 'down') throw new TransportError('ConnectionFailed', 'connection refused')
-      if ('redirect' in answer) return { status: 302, statusLine: 'HTTP/1.1 302 Found', headers: { location: answer.redirect }, body: '' }
-      return { status: answer.status, statusLine: `HTTP/1.1 ${answer.status} Answer`, headers: {}, body: answer.body }
-    },
+    const answer = channels.get(url) ?? { status: 404, body: '' }
+    if (answer === 'down') throw new TransportError('ConnectionFailed', 'connection refused')
+    if ('redirect' in answer) return { status: 302, statusLine: 'HTTP/1.1 302 Found', headers: { location: answer.redirect }, body: '' }
+    return { status: answer.status, statusLine: `HTTP/1.1 ${answer.status} Answer`, headers: {}, body: answer.body }
   }
 }
 

@@ -85,6 +85,8 @@ const EVENTS = [
   'rivalPolicy',
   'deletePolicy',
   'excused policyRetry',
+  'webhook answered',
+  'webhook lost',
   'split brain',
   'recordon',
   'silentWatches',

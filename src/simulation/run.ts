@@ -19,6 +19,7 @@ import { registerPrograms } from './programs.ts'
 import { splitBrain } from './split-brain.ts'
 import { clock as clockText } from './trace.ts'
 import { watchHistory } from './watch-history.ts'
+import { webhookServer } from './webhooks.ts'
 
 const MINUTE = 60_000
 /** No write of a controller for this long, with no live work: it has ended. Longer than every timer of the controller but a Job's missing deadline. */
@@ -63,7 +64,8 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   const random = seededRandom(scenario.seed ^ 0x5eed)
   const channels = new Map(Object.entries(scenario.channels))
   const faults = createFaults({ random: seededRandom(scenario.seed ^ 0xfa17) })
-  const outside = channelServer(channels)
+  const { counters, add, addByPhase } = counting()
+  const outside = { get: channelServer(channels), post: webhookServer(add) }
   const sandbox = createSandbox({
     seed: scenario.seed,
     faults,
@@ -72,7 +74,6 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     ...(options.log === undefined ? {} : { log: options.log }),
   })
   registerPrograms(sandbox.programs)
-  const { counters, add, addByPhase } = counting()
   const judge = createJudge(truthOf(sandbox, scenario))
   if (scenario.splitBrain && scenario.controllers.length > 1) add('split brain')
   const watching = watchHistory(sandbox, judge, add, options.trace, (write) => {
