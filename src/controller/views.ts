@@ -9,7 +9,7 @@ import { parseRecord } from '../api/record.ts'
 import type { PlanCondition } from '../api/plan.ts'
 import type { JsonObject } from '../base/json.ts'
 import { imageBasename } from '../kube/objects/image.ts'
-import { caretakerOf, hostnameOf, isWindows, nodeReady, nodeRoles } from '../kube/objects/node.ts'
+import { caretakerOf, etcdVoter, hostnameOf, isWindows, nodeReady, nodeRoles } from '../kube/objects/node.ts'
 import { OWN_IMAGES } from '../rollout/plan-state.ts'
 import { hookView } from '../rollout/policy/hooks.ts'
 import type { JobView, NodeView, PlanView, PodView } from '../rollout/world.ts'
@@ -31,6 +31,7 @@ export function nodeView(raw: JsonObject): NodeView | undefined {
     windows: isWindows(node),
     controlPlane: roles.controlPlane,
     etcd: roles.etcd,
+    etcdVoter: etcdVoter(node),
     createdAt: milliseconds(metadata.creationTimestamp) ?? 0,
     kubeletVersion: node.status?.nodeInfo?.kubeletVersion ?? '',
     bootID: node.status?.nodeInfo?.bootID ?? '',
@@ -63,6 +64,7 @@ export function sameNode(a: NodeView, b: NodeView): boolean {
     a.kubeletVersion === b.kubeletVersion &&
     a.bootID === b.bootID &&
     a.ready === b.ready &&
+    a.etcdVoter === b.etcdVoter &&
     a.unschedulable === b.unschedulable &&
     a.cordonOwner === b.cordonOwner &&
     a.deleting === b.deleting &&

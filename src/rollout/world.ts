@@ -33,6 +33,8 @@ export interface NodeView {
   readonly windows: boolean
   readonly controlPlane: boolean
   readonly etcd: boolean
+  /** The cluster's word that its etcd member votes; undefined = it says nothing. */
+  readonly etcdVoter?: boolean | undefined
   /** The API server's clock, milliseconds since the epoch; compared with Jobs' only. */
   readonly createdAt: number
   readonly kubeletVersion: string

@@ -111,6 +111,25 @@ describe('claims', () => {
     expect(holdsOn(decide(world), PLAN, 'a')).toEqual(['EtcdQuorum'])
   })
 
+  test('an etcd member that does not vote counts as down; one of which nothing is said does not', () => {
+    const with3 = (etcdVoter: boolean | undefined) => {
+      const nodes = [aServer('a'), aServer('b', { etcdVoter: true }), aServer('c', { etcdVoter })]
+      const world = ready(aPlan('p', { concurrency: 3 }), { nodes })
+      const [taken = ''] = claimed(world)
+      const others = ['a', 'b', 'c'].filter((name) => name !== taken)
+      return { taken, holds: others.map((name) => holdsOn(decide(world), PLAN, name)) }
+    }
+    for (const votes of [true, undefined]) expect(with3(votes).holds).toEqual([['ControlPlaneBusy'], ['ControlPlaneBusy']])
+    // The one that does not vote may be put right by its upgrade, and nobody else goes.
+    expect(with3(false).taken).toBe('c')
+    const decision = decide(
+      ready(aPlan('p'), { nodes: [aServer('a'), aServer('b', { etcdVoter: false }), aServer('c', { etcdVoter: false })] }),
+    )
+    expect(decision.reports.get(PLAN)?.nodes.get('a')?.holds[0]?.message).toContain(
+      'not healthy: b (EtcdIsVoter is not True), c (EtcdIsVoter is not True)',
+    )
+  })
+
   test('a broken Plan stops only itself', () => {
     const broken = {
       key: 'system-upgrade/x',

@@ -45,6 +45,21 @@ export function isServer(node: Node): boolean {
   return controlPlane || etcd
 }
 
+/** A condition that servers refresh every five minutes, with some slack. */
+const VOTER_STALE_MS = 420_000
+
+/**
+ * What RKE2 and K3s say of the etcd member on the node, in the condition `EtcdIsVoter`: false for a learner, a member that does not answer, or a
+ * word that is out of date, measured by the node's own heartbeat. Undefined where nobody says anything (other datastores, older releases).
+ */
+export function etcdVoter(node: Node): boolean | undefined {
+  const condition = node.status?.conditions?.find(({ type }) => type === 'EtcdIsVoter')
+  if (condition === undefined) return undefined
+  const [said, alive] = [Date.parse(condition.lastHeartbeatTime ?? ''), Date.parse(nodeReady(node).heartbeat ?? '')]
+  const stale = !Number.isNaN(said) && !Number.isNaN(alive) && alive - said > VOTER_STALE_MS
+  return condition.status === 'True' && !stale
+}
+
 /** The hostname label, which may differ from the node's name. */
 export function hostnameOf(node: Node): string | undefined {
   return node.metadata?.labels?.['kubernetes.io/hostname']

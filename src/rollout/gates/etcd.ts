@@ -34,9 +34,16 @@ function quorum(state: PlanState, node: NodeView, { cluster, ledger }: Context, 
   const members = cluster.etcdMembers
   const others = members.filter((member) => member.name !== node.name)
   const healthy = others.filter(
-    (member) => member.ready === 'True' && !member.unschedulable && ledger.inFlight(member) === undefined && beats(member),
+    (member) =>
+      member.ready === 'True' &&
+      !member.unschedulable &&
+      member.etcdVoter !== false &&
+      ledger.inFlight(member) === undefined &&
+      beats(member),
   )
-  const down = others.filter((member) => !healthy.includes(member)).map((member) => member.name)
+  const down = others
+    .filter((member) => !healthy.includes(member))
+    .map(({ name, etcdVoter }) => (etcdVoter === false ? `${name} (EtcdIsVoter is not True)` : name))
   if (members.length >= 3) {
     const majority = Math.floor(members.length / 2) + 1
     if (healthy.length >= majority) return undefined

@@ -62,6 +62,8 @@ export interface Trouble {
   diskFull: boolean
   /** The kubelet reports Ready False, from its next heartbeat on. */
   notReady: boolean
+  /** Its etcd member is a learner, from its next heartbeat on. */
+  notVoter: boolean
   /** Added to the time the service needs to come back, in milliseconds. */
   kubeletStartMs: number
   /** Whatever is started next never comes up, whichever release it is. */
@@ -114,6 +116,7 @@ export const noTrouble: Trouble = {
   hangs: false,
   diskFull: false,
   notReady: false,
+  notVoter: false,
   kubeletStartMs: 0,
   badRelease: false,
   rebootRequired: false,

@@ -69,7 +69,11 @@ export function nodeStatus(machine: Machine, before: NodeStatus | undefined, { r
       ready ? 'kubelet is posting ready status' : notReady,
     ),
     ...(machine.spec.roles.includes('etcd')
-      ? [condition('EtcdIsVoter', 'True', 'MemberNotLearner', 'Node is a voting member of the etcd cluster')]
+      ? [
+          machine.trouble.notVoter
+            ? condition('EtcdIsVoter', 'False', 'MemberIsLearner', 'Node has not been promoted to voting member of the etcd cluster')
+            : condition('EtcdIsVoter', 'True', 'MemberNotLearner', 'Node is a voting member of the etcd cluster'),
+        ]
       : []),
   ]
   const types = new Set(ours.map(({ type }) => type))

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Node } from 'kubernetes-types/core/v1.d.ts'
 import {
+  etcdVoter,
   hostnameOf,
   isCordoned,
   isReady,
@@ -19,6 +20,25 @@ const ready = (status: string): Node => ({
       { type: 'Ready', status, lastHeartbeatTime: '2026-01-02T03:04:05Z', reason: 'KubeletReady' },
     ],
   },
+})
+
+test.each([
+  ['True', '2026-01-02T03:04:05Z', true],
+  ['False', '2026-01-02T03:04:05Z', false],
+  ['Unknown', '2026-01-02T03:04:05Z', false],
+  // Refreshed every five minutes: two minutes of slack.
+  ['True', '2026-01-02T02:57:05Z', true],
+  ['True', '2026-01-02T02:57:04Z', false],
+  // By whichever clock it was written, it is not older than the node's own word.
+  ['True', '2026-01-02T04:00:00Z', true],
+  ['True', undefined, true],
+])('an etcd member with EtcdIsVoter %s of %s, on a node heard of at 03:04:05, votes: %s', (status, lastHeartbeatTime, votes) => {
+  const said = { type: 'EtcdIsVoter', status, ...(lastHeartbeatTime === undefined ? {} : { lastHeartbeatTime }) }
+  expect(etcdVoter({ status: { conditions: [...(ready('True').status?.conditions ?? []), said] } })).toBe(votes)
+})
+
+test('nothing is said of an etcd member without the condition', () => {
+  expect(etcdVoter(ready('True'))).toBeUndefined()
 })
 
 test('readiness is read from the Ready condition alone', () => {
