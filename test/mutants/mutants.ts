@@ -74,6 +74,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (rules.policy !== undefined || before === undefined || before.hash !== hash) return undefined',
     replace: 'if (before?.hash !== null) return undefined',
     breaks: ['1 policy in force'],
-    seeds: [239],
+    seeds: [643],
   },
 ]
