@@ -78,6 +78,7 @@ async function stage(granted: readonly Permission[], crd: boolean): Promise<Scen
       workloads: [
         { name: 'web', replicas: 12, minAvailable: 10 },
         { name: 'exporter', kind: 'DaemonSet', replicas: 1 },
+        { name: 'kured', namespace: 'kube-system', kind: 'DaemonSet', replicas: 1 },
       ],
     },
     sandbox: {
@@ -111,8 +112,14 @@ async function stage(granted: readonly Permission[], crd: boolean): Promise<Scen
     const select = (name: string) => ({ nodeSelector: { matchLabels: { 'kubernetes.io/hostname': name } }, prepare: undefined })
     const plan = (name: string, spec: object) => ({ ...agentPlan(spec), metadata: { name, namespace: NAMESPACE } })
     await world.apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'script', namespace: NAMESPACE }, data: { run: 'ZWNobwo=' } })
-    const policy = { apiVersion: 'drover.io/v1alpha1', kind: 'RolloutPolicy', metadata: { name: 'servers', namespace: NAMESPACE } }
-    await world.apply({ ...policy, spec: { planNames: ['server-plan'], etcdSnapshot: { policy: 'Require' } } })
+    const policy = (name: string, spec: object) => ({
+      apiVersion: 'drover.io/v1alpha1',
+      kind: 'RolloutPolicy',
+      metadata: { name, namespace: NAMESPACE },
+      spec,
+    })
+    await world.apply(policy('servers', { planNames: ['server-plan'], etcdSnapshot: { policy: 'Require' } }))
+    await world.apply(policy('drains', { planNames: ['deleting'], drain: { volumeDetachTimeout: '1m' }, coordinate: { kured: true } }))
     await world.apply(snapshotDefinition)
     await world.apply(etcdSnapshot('scheduled', new Date(sandbox.clock.wall()).toISOString()))
     await world.apply(serverPlan({ version: undefined, channel: 'https://releases.example.com/stable' }))

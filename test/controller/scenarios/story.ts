@@ -101,19 +101,26 @@ export async function hangInDrain(s: Story): Promise<string> {
   return cordoned()!
 }
 
+/** Hours pass in a story within seconds, but not on a machine that has much else to do. */
+const STORY_MS = 90_000
+
 export function story(name: string, options: StoryOptions, tell: (story: Story) => Promise<void>): void {
-  test(name, async () => {
-    const world = await createWorld({
-      cluster: options.cluster ?? agentsOnly,
-      ...(options.sandbox === undefined ? {} : { sandbox: options.sandbox }),
-      ...(options.outside === undefined ? {} : { outside: options.outside }),
-    })
-    try {
-      await tell(storyOf(world))
-    } finally {
-      await world.stop()
-    }
-  })
+  test(
+    name,
+    async () => {
+      const world = await createWorld({
+        cluster: options.cluster ?? agentsOnly,
+        ...(options.sandbox === undefined ? {} : { sandbox: options.sandbox }),
+        ...(options.outside === undefined ? {} : { outside: options.outside }),
+      })
+      try {
+        await tell(storyOf(world))
+      } finally {
+        await world.stop()
+      }
+    },
+    STORY_MS,
+  )
 }
 
 /** A Plan for the agents that only cordons, one node at a time. */
