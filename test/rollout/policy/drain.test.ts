@@ -249,6 +249,18 @@ describe('drain.onTimeout', () => {
     expect(two.reports.get(other.key)?.nodes.get('a')?.holds[0]).toMatchObject({ reason: 'Quarantined', blockedBy: `Plan/${PLAN}` })
   })
 
+  test('a wave does not wait for a quarantined member, but for a released one', () => {
+    const doneAt = (how: Blocked['how']) => {
+      const view = plan()
+      const memory = view.memory.ok ? view.memory.memory : undefined
+      const waves = { hash: hashOf(view), of: [{ name: 'first', members: ['a'] }] }
+      const known: KnownPlan = { ...view, memory: { ok: true, memory: { v: 1, ...memory, waves } } }
+      const scene = { view: known, nodes: [blocked(known, 'a', { how }), aNode('b')], policy: { waves: [{ name: 'first', size: 1 }] } }
+      return actions(decide(world({}, scene)), 'annotatePlan')[0]?.memory.waves?.of[0]?.doneAt
+    }
+    expect([doneAt('Quarantine'), doneAt('Release')]).toEqual(['2026-03-02T12:00:00Z', undefined])
+  })
+
   test('Quarantine ends, with its cordon, when the Plan is gone, aborted, of another hash, or selects the node no longer', () => {
     const view = plan()
     const node = blocked(view, 'a', { how: 'Quarantine' })
