@@ -72,7 +72,7 @@ describe('killed around a write', () => {
       // Past the first node's end, every kind of write has had its turn.
       for (let n = 1; n <= 24; n++) if (await dyingAt(n, side)) last = n
       expect(last).toBe(24)
-    }, 60_000)
+    }, 180_000)
   }
 })
 
