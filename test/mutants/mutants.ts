@@ -18,7 +18,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (claimed.length === 0) return\n',
     replace: 'for (const claim of claims) memory.confirmed.add(claim)\n    return\n',
     breaks: ['1', '2', '5'],
-    seeds: [38],
   },
   {
     name: 'no cordon ownership check',
@@ -42,7 +41,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const held = await confirm.start(action.plan, action.node, action.quorum)',
     replace: 'const held = undefined',
     breaks: ['4.5', '5', '6'],
-    seeds: [25],
+    seeds: [75, 165],
   },
   {
     name: 'retry not remembered',
