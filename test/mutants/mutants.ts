@@ -18,6 +18,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (claimed.length === 0) return\n',
     replace: 'for (const claim of claims) memory.confirmed.add(claim)\n    return\n',
     breaks: ['1', '2', '5'],
+    seeds: [387],
   },
   {
     name: 'no cordon ownership check',
