@@ -66,7 +66,12 @@ const verify = object('What a node must show after its upgrade.', {
     'Kubelet',
     'Off',
   ),
-  reboot: choice('Required: the machine must have booted anew. Off by default.', 'Required', 'Off'),
+  reboot: choice(
+    'Auto (the default): a machine that boots anew must be Ready for minReadySeconds from then on. Required: it must have booted anew. Off: boots are not looked at.',
+    'Auto',
+    'Required',
+    'Off',
+  ),
   minReadySeconds: integer("How long the node must stay Ready, in seconds. Default: the controller's setting, 10.", 'int32', {
     minimum: 0,
     maximum: 86_400,

@@ -59,7 +59,7 @@ const lead = parsed(text, (value): { ok: true; value: number | undefined } | { o
 
 const verify = object({
   version: orDefault(z.enum(['Auto', 'Kubelet', 'Off']), 'Auto' as const),
-  reboot: orDefault(z.enum(['Required', 'Off']), 'Off' as const),
+  reboot: orDefault(z.enum(['Auto', 'Required', 'Off']), 'Auto' as const),
   minReadySeconds: optional(z.int().min(0).max(86_400)),
   timeout: optional(duration),
 }).transform(({ minReadySeconds, timeout, ...rest }) => ({
@@ -140,7 +140,7 @@ const etcdSnapshot = object({
 const NO_SNAPSHOT = { maxAgeMs: DAY_MS, policy: 'Off' } as const
 const NO_PATH = { allow: [], stepThroughMinors: false } as const
 const NO_BUDGET = { spread: [] } as const
-const NO_VERIFY = { version: 'Auto', reboot: 'Off' } as const
+const NO_VERIFY = { version: 'Auto', reboot: 'Auto' } as const
 const NO_FAILURE = failure.parse({})
 const NO_DRAIN = drain.parse({})
 

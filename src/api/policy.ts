@@ -117,8 +117,8 @@ export interface VersionStep {
 export interface VerifySpec {
   /** Whether the kubelet's version must prove the upgrade. Auto: for versions of RKE2 and K3s with a known upgrade image. */
   readonly version: 'Auto' | 'Kubelet' | 'Off'
-  /** Required: the boot ID must change. Default Off. */
-  readonly reboot: 'Required' | 'Off'
+  /** Auto, the default: a boot that is seen begins `minReady` anew. Required: the boot ID must change. Off: boots are not looked at. */
+  readonly reboot: 'Auto' | 'Required' | 'Off'
   readonly minReadyMs?: number
   readonly timeoutMs?: number
 }

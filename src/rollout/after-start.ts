@@ -88,12 +88,13 @@ function verify(started: Started, pass: Pass, key: string, watchedSince: number)
     return report(started, pass, 'Verifying', hold('Verifying', 'waiting for a fresh heartbeat of the node'))
   }
   // minReady counts from when it was first proven, with no pod running; a later pod of the Job, which finds nothing to do, does not begin it anew.
-  const provenKey = `${key} proven`
+  const { minReadyMs, reboot } = pass.rules(work.plan)
+  // A machine may boot so quickly that nobody sees it NotReady.
+  const provenKey = reboot === 'Off' ? `${key} proven` : `${key} proven ${node.bootID}`
   if (running.length > 0 && !pass.world.since.has(provenKey)) {
     if (stopOverdue(started, pass, unfinished) || givenUp(started, pass, `${key} unproven`)) return
     return report(started, pass, 'Verifying', hold('Verifying', `pod ${running[0]?.name} of the apply Job still runs`))
   }
-  const { minReadyMs } = pass.rules(work.plan)
   const ready = pass.fact(provenKey).mono + minReadyMs
   if (now.mono < ready) {
     pass.lookAt(ready)

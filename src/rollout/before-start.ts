@@ -60,7 +60,7 @@ export function newWork({ state, node }: Pick<Taken, 'state' | 'node'>, pass: Pa
       ? { kubectl: { cordonedBefore: node.unschedulable && recordOf(node).cordon === undefined } }
       : {}),
     ...(delaySeconds > 0 ? { delaySeconds } : {}),
-    ...(state.rules.reboot ? { bootID: node.bootID } : {}),
+    ...(state.rules.reboot === 'Required' ? { bootID: node.bootID } : {}),
     ...(hasNodeEnd(state.rules) ? { gated: true } : {}),
   }
 }

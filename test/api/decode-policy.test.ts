@@ -24,7 +24,7 @@ test('an empty policy changes nothing', () => {
     windows: [],
     exclusions: [],
     versionPath: { allow: [], stepThroughMinors: false },
-    verify: { version: 'Auto', reboot: 'Off' },
+    verify: { version: 'Auto', reboot: 'Auto' },
     waves: [],
     failure: {
       retries: 0,

@@ -209,7 +209,7 @@ describe('the node is the witness', () => {
       now: { wall: NOW.wall, mono },
       since: new Map([
         [key, then],
-        [`${key} proven`, then],
+        [`${key} proven boot-1`, then],
       ]),
       observed: { beats: new Map([['a', { advancedAt: NOW.mono - 1000, after: NOW.mono - 2000 }]]) },
     })

@@ -36,7 +36,7 @@ export interface Rules {
   readonly allowedSteps: readonly VersionStep[]
   readonly stepThroughMinors: boolean
   readonly version: 'Auto' | 'Kubelet' | 'Off'
-  readonly reboot: boolean
+  readonly reboot: 'Auto' | 'Required' | 'Off'
   readonly minReadyMs: number
   readonly timeoutMs: number
   /** Undefined = the Plan's postCompleteDelay. */
@@ -84,7 +84,7 @@ export function defaultRules(settings: Settings): Rules {
     allowedSteps: [],
     stepThroughMinors: false,
     version: 'Auto',
-    reboot: false,
+    reboot: 'Auto',
     minReadyMs: settings.verify.minReadyMs,
     timeoutMs: settings.verify.timeoutMs,
     soakMs: undefined,
@@ -124,7 +124,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     allowedSteps: spec.versionPath.allow,
     stepThroughMinors: spec.versionPath.stepThroughMinors,
     version: spec.verify.version,
-    reboot: spec.verify.reboot === 'Required',
+    reboot: spec.verify.reboot,
     minReadyMs: spec.verify.minReadyMs ?? defaults.minReadyMs,
     timeoutMs: spec.verify.timeoutMs ?? defaults.timeoutMs,
     soakMs: spec.soakMs,

@@ -416,6 +416,26 @@ describe('verify', () => {
     const plain = decide(ready(view, { verify: { reboot: 'Off' } }, [aNode('a')], { confirmed }))
     expect(actions(plain, 'patchNode')[0]?.record.work?.bootID).toBeUndefined()
   })
+
+  test('reboot: Auto, which is the default, counts minReadySeconds from a boot that is seen; Off does not look', () => {
+    const view = plan({}, { status: { applying: ['a'] } })
+    const look = (verify: object, bootID: string, since?: ReadonlyMap<string, { mono: number; wall: number }>) =>
+      decide(
+        ready(view, { verify: { minReadySeconds: 30, ...verify } }, [proven(view, {}, { bootID })], {
+          jobs: [done(view)],
+          since: since ?? new Map(),
+        }),
+      )
+    const phases = (verify: object) => {
+      const first = look(verify, 'boot-1')
+      // All that stands has stood for half a minute.
+      const since = new Map([...first.facts].map((fact) => [fact, { mono: NOW.mono - 30_000, wall: NOW.wall - 30_000 }]))
+      return ['boot-1', 'boot-2'].map((boot) => look(verify, boot, since).reports.get(PLAN)?.nodes.get('a')?.phase)
+    }
+    expect(phases({})).toEqual(['Done', 'Verifying'])
+    expect(phases({ reboot: 'Auto' })).toEqual(['Done', 'Verifying'])
+    expect(phases({ reboot: 'Off' })).toEqual(['Done', 'Done'])
+  })
 })
 
 describe('soak', () => {
