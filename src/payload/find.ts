@@ -154,6 +154,7 @@ function launcherOf(
 function supervisorOf(main: Process, unit: Unit | undefined, byPid: ReadonlyMap<number, Process>): Supervisor {
   const first = byPid.get(1)
   if (first !== undefined && (first.comm === 'systemd' || first.exe.endsWith('/systemd'))) return unit === undefined ? 'none' : 'systemd'
-  if (byPid.get(main.parent)?.comm === 'supervise-daemon') return 'openrc'
+  // By its file: the kernel keeps fifteen characters of a name, one fewer than this one has.
+  if (posix.basename(byPid.get(main.parent)?.exe ?? '') === 'supervise-daemon') return 'openrc'
   return 'other'
 }

@@ -30,6 +30,8 @@ export interface Proc {
   readonly pidSpace?: string
   readonly root?: string
   readonly startTicks: number
+  /** As the kernel wrote it; otherwise made of the above. */
+  readonly stat?: string
 }
 
 export interface ServiceSpec {
@@ -38,6 +40,10 @@ export interface ServiceSpec {
   readonly unit?: string
   readonly environ?: string
   readonly parent?: number
+  /** Where it and what it starts live, when it is not the usual. */
+  readonly place?: Pick<Proc, 'pidSpace' | 'root'>
+  /** The command line of a second process of the same program, which the first one starts. */
+  readonly child?: string
 }
 
 /** What a program does, and what it says of itself. */
@@ -156,6 +162,7 @@ export function createMachine() {
     if (proc === undefined) return undefined
     switch (match[2]) {
       case 'stat':
+        if (proc.stat !== undefined) return proc.stat
         return `${proc.pid} (${proc.comm}) S ${proc.parent} ${proc.pid} ${proc.pid} 0 -1 4194560 1 0 0 0 10 5 0 0 20 0 12 0 ${proc.startTicks} 1 1 1\n`
       case 'cmdline':
         return proc.cmdline
@@ -379,6 +386,7 @@ export function createMachine() {
     const runs = unpacked === undefined ? inode : (inodeAt(unpacked) ?? inodeOf(program({ ...about, carries: '' })))
     if (unpacked !== undefined) put(unpacked, { inode: runs })
     const pid = addProcess({
+      ...spec.place,
       parent: spec.parent ?? 1,
       comm: posix.basename(spec.binary),
       exe: unpacked ?? real(spec.binary),
@@ -388,6 +396,9 @@ export function createMachine() {
       environ: spec.environ ?? 'PATH=/usr/bin:/bin\0',
     })
     spec.pid = pid
+    if (spec.child !== undefined) {
+      addProcess({ ...spec.place, parent: pid, comm: 'exe', exe: unpacked ?? real(spec.binary), inode: runs, cmdline: spec.child })
+    }
     if (about.behaviour === 'touch') {
       later(500, () => {
         if (!procs.has(pid)) return
@@ -406,7 +417,9 @@ export function createMachine() {
 
   function startKubelet(pid: number, within: boolean, behaviour: Program['behaviour']): void {
     if (!procs.has(pid)) return
-    kubelet = within ? pid : addProcess({ parent: pid, comm: 'kubelet', exe: '/var/lib/rancher/rke2/bin/kubelet', cmdline: 'kubelet\0' })
+    kubelet = within
+      ? pid
+      : addProcess({ ...service?.place, parent: pid, comm: 'kubelet', exe: '/var/lib/rancher/rke2/bin/kubelet', cmdline: 'kubelet\0' })
     if (behaviour !== 'flapping') return
     const own = kubelet
     later(6000, () => {
@@ -537,6 +550,11 @@ export function createMachine() {
       service = { ...spec, starts: 0 }
       startService()
       advance(KUBELET_MS + 10)
+    },
+    /** What runs already is the service; from now on its supervisor cares for it. */
+    adopt(spec: ServiceSpec, pid: number, kubeletPid: number): void {
+      service = { ...spec, pid, starts: 1 }
+      kubelet = kubeletPid
     },
     /** The payload's process was killed: the machine lives on. */
     revive(): void {
