@@ -99,7 +99,7 @@ function serviceOf(machine: MachineFiles, main: Process, group: readonly Process
   const role = group.map(({ words }) => roleOf(words)).find((found) => found !== undefined)
   if (role === undefined) return 'neither a server nor an agent'
   const distribution = PROGRAM.exec(posix.basename(main.exe))?.[1] as Distribution
-  const environment = environmentOf(machine, main.pid)
+  const environment = environmentFor(machine, main, byPid)
   const unitName = unitOf(machine, main.pid)
   const unit = unitName === undefined ? undefined : readUnit(machine, unitName)
   const direct = !UNPACKED.test(main.exe)
@@ -154,7 +154,18 @@ function launcherOf(
 function supervisorOf(main: Process, unit: Unit | undefined, byPid: ReadonlyMap<number, Process>): Supervisor {
   const first = byPid.get(1)
   if (first !== undefined && (first.comm === 'systemd' || first.exe.endsWith('/systemd'))) return unit === undefined ? 'none' : 'systemd'
-  // By its file: the kernel keeps fifteen characters of a name, one fewer than this one has.
-  if (posix.basename(byPid.get(main.parent)?.exe ?? '') === 'supervise-daemon') return 'openrc'
+  if (isOpenRc(byPid.get(main.parent))) return 'openrc'
   return 'other'
+}
+
+/** By its file: the kernel keeps fifteen characters of a name, one fewer than this one has. */
+const isOpenRc = (parent: Process | undefined): boolean => posix.basename(parent?.exe ?? '') === 'supervise-daemon'
+
+/**
+ * RKE2 and K3s overwrite the first variable of theirs together with their arguments. From systemd that is LANG or PATH; from OpenRC it may be any,
+ * and its supervisor still has them all.
+ */
+function environmentFor(machine: MachineFiles, main: Process, byPid: ReadonlyMap<number, Process>): Readonly<Record<string, string>> {
+  const own = environmentOf(machine, main.pid)
+  return isOpenRc(byPid.get(main.parent)) ? { ...environmentOf(machine, main.parent), ...own } : own
 }

@@ -262,6 +262,19 @@ test('rke2-rpm: refused with the command to use, unless told', async () => {
   expect(machine.state.steps).toEqual([])
 })
 
+test('k3s-openrc: the variable that the title overwrote is known from the supervisor', () => {
+  const { recorded, files, processes } = readRecording('k3s-openrc')
+  // The shell chooses their order, so any of them may be the first one, and lost.
+  const lost = processes.map((process) => {
+    const environ = process.environ.replace(/^␀\{26\}K3S_DATASTORE_ENDPOINT=[^␀]*␀/, '␀{80}')
+    return { ...process, environ }
+  })
+  expect(lost).not.toEqual(processes)
+  const service = only(layRecording({ recorded, files, processes: lost }))
+  expect(service.configuration).toMatchObject({ externalDatastore: true, dataDir: '/var/lib/rancher/k3s' })
+  expect(service.environment['K3S_DATA_DIR']).toBe(`/var/lib/rancher/k3s/data/${HASH}`)
+})
+
 test('k3s-container-only: what runs in a container is no service of the machine', async () => {
   const machine = layRecording(readRecording('k3s-container-only'))
   carryNew(machine, 'k3s')
