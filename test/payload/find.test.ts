@@ -1,4 +1,4 @@
-/** Finding, on process tables and file trees as they are on real machines (recorded by hand from what the installers make). */
+/** Finding, on process tables and file trees as they are on real machines (made by hand; machines that installers laid out are in recorded.test.ts). */
 import { describe, expect, test } from '@jest/globals'
 import { findServices, onlyService } from '../../src/payload/find.ts'
 import { runsFile } from '../../src/payload/running.ts'
@@ -34,80 +34,6 @@ const only = (machine: Machine, unit?: string) => onlyService(findServices(machi
 const unitFile = (lines: readonly string[]) => ['[Service]', 'Type=notify', ...lines, 'Restart=always', ''].join('\n')
 
 describe('RKE2', () => {
-  const layouts = [
-    ['tar', '/usr/local/bin/rke2', '/usr/local/lib/systemd/system', '/usr/local/lib/systemd/system/rke2-server.env'],
-    ['tar beside a read-only /usr/local', '/opt/rke2/bin/rke2', '/etc/systemd/system', '/opt/rke2/lib/systemd/system/rke2-server.env'],
-    ['rpm', '/usr/bin/rke2', '/usr/lib/systemd/system', '/usr/lib/systemd/system/rke2-server.env'],
-  ] as const
-
-  test.each(layouts)('%s', (_name, binary, units, env) => {
-    const machine = record(
-      [
-        SYSTEMD,
-        {
-          pid: 811,
-          parent: 1,
-          comm: 'rke2',
-          exe: binary,
-          // RKE2 writes over its arguments.
-          cmdline: `${binary} server${'\0'.repeat(30)}`,
-          cgroup: cgroup('rke2-server.service'),
-          environ: 'PATH=/usr/bin\0HOME=/root\0',
-        },
-        {
-          pid: 840,
-          parent: 811,
-          comm: 'containerd',
-          exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/containerd',
-          cmdline: 'containerd\0-c\0/x\0',
-          cgroup: cgroup('rke2-server.service'),
-        },
-        {
-          pid: 870,
-          parent: 811,
-          comm: 'kubelet',
-          exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/kubelet',
-          cmdline: 'kubelet\0--volume-plugin-dir=/x\0',
-          cgroup: cgroup('rke2-server.service'),
-        },
-        {
-          pid: 990,
-          parent: 1,
-          comm: 'containerd-shim',
-          exe: '/var/lib/rancher/rke2/data/v1.33.4-rke2r1-0123abcd/bin/containerd-shim-runc-v2',
-          cmdline: 'containerd-shim-runc-v2\0',
-          cgroup: cgroup('rke2-server.service'),
-        },
-      ],
-      {
-        [binary]: program({ version: 'v1.33.4+rke2r1' }),
-        [`${units}/rke2-server.service`]: unitFile([
-          'EnvironmentFile=-/etc/default/%N',
-          'EnvironmentFile=-/etc/sysconfig/%N',
-          `EnvironmentFile=-${env.replace('rke2-server', '%N')}`,
-          `ExecStart=${binary} server`,
-        ]),
-        '/etc/rancher/rke2/config.yaml': 'token: x\ndata-dir: /var/lib/rancher/rke2\n',
-        '/etc/rancher/rke2/config.yaml.d/50-data.yaml': 'data-dir: /srv/rke2\n',
-      },
-    )
-
-    expect(only(machine)).toMatchObject({
-      distribution: 'rke2',
-      role: 'server',
-      binary,
-      direct: true,
-      supervisor: 'systemd',
-      main: { pid: 811 },
-      unit: {
-        name: 'rke2-server.service',
-        path: `${units}/rke2-server.service`,
-        environmentFiles: ['/etc/default/rke2-server', '/etc/sysconfig/rke2-server', env],
-      },
-      configuration: { dataDir: '/srv/rke2', externalDatastore: false, snapshots: '/srv/rke2/server/db/snapshots' },
-    })
-  })
-
   test('a prefix of its own, reached through links, with arguments of the unit', () => {
     const machine = record(
       [
@@ -315,54 +241,6 @@ describe('K3s', () => {
     expect(await runsFile(machine.host, only(machine))).toBe(true)
     inode.modifiedAt = 1_700_000_005_000
     expect(await runsFile(machine.host, only(machine))).toBe(false)
-  })
-
-  test('OpenRC', () => {
-    const machine = record(
-      [
-        { pid: 1, parent: 0, comm: 'init', exe: '/sbin/init', cmdline: '/sbin/init\0' },
-        {
-          pid: 480,
-          parent: 1,
-          comm: 'supervise-daemon',
-          exe: '/sbin/supervise-daemon',
-          cmdline: 'supervise-daemon\0k3s\0--start\0--stdout\0/var/log/k3s.log\0--\0/usr/local/bin/k3s\0server\0',
-        },
-        { ...server, parent: 480, cgroup: '0::/openrc.k3s\n' },
-      ],
-      files,
-    )
-    expect(only(machine)).toMatchObject({ supervisor: 'openrc', unit: undefined, binary: '/usr/local/bin/k3s' })
-  })
-
-  test('in a container on the same machine: passed over, and said', () => {
-    const inside = { ...server, pid: 900, parent: 890, cgroup: '0::/system.slice/docker-4f.scope\n' }
-    const machine = record(
-      [
-        SYSTEMD,
-        server,
-        { pid: 890, parent: 1, comm: 'containerd-shim', exe: '/usr/bin/containerd-shim-runc-v2', cmdline: 'x\0' },
-        { ...inside, pidSpace: 'pid:[4026532500]' },
-      ],
-      files,
-    )
-    expect(only(machine).main.pid).toBe(500)
-
-    // With the machine's processes in view, but another root.
-    const shared = record([SYSTEMD, { ...inside, root: '8:77' }], files)
-    expect(() => only(shared)).toThrow(/looked at: process 900 .*in a container/)
-  })
-
-  test('--log: the process that writes the log is the one that supervisors know', () => {
-    const machine = record(
-      [
-        SYSTEMD,
-        { ...server, pid: 500, comm: 'k3s-init', cmdline: `/usr/local/bin/k3s init${'\0'.repeat(40)}` },
-        { ...server, pid: 510, parent: 500, cmdline: 'k3s server\0\0\0' },
-      ],
-      files,
-    )
-    expect(only(machine)).toMatchObject({ main: { pid: 500 }, role: 'server', binary: '/usr/local/bin/k3s' })
   })
 
   test('a wrapper that is no K3s, such as a debugger, is not taken for it', () => {

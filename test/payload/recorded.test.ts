@@ -228,6 +228,7 @@ describe.each(layouts)('$name', (layout) => {
     expect(result).toMatchObject({ result: 'Upgraded', from: OLD_VERSIONS[distribution], to: NEW_VERSIONS[distribution] })
     expect(said[0]).toBe(`found ${distribution} ${role}, ${binary}${unit === undefined ? '' : `, ${unit}`}`)
     expect(machine.inodeAt(binary)).toMatchObject({ data: next, attributes: 'root 0755 kept' })
+    expect(machine.inodeAt(`${binary}.drover-previous`)?.attributes).toBe('root 0755 kept')
     expect(machine.state.ran.some((line) => line === `systemctl restart --no-block ${unit}`)).toBe(unit !== undefined)
     expect(machine.state.steps.includes('kill SIGTERM')).toBe(unit === undefined)
     expect(contents(machine)).toEqual(before)
@@ -260,6 +261,13 @@ test('rke2-rpm: refused with the command to use, unless told', async () => {
     message: expect.stringContaining('upgrade it with: dnf install -y rke2-server-1.33.5~rke2r1'),
   })
   expect(machine.state.steps).toEqual([])
+})
+
+test('rke2-tar: the last of the configuration files has the last word', () => {
+  const machine = layRecording(readRecording('rke2-tar'))
+  machine.file('/etc/rancher/rke2/config.yaml', 'token: x\ndata-dir: /srv/first\n')
+  machine.file('/etc/rancher/rke2/config.yaml.d/50-data.yaml', 'data-dir: /srv/rke2\n')
+  expect(only(machine).configuration).toMatchObject({ dataDir: '/srv/rke2', snapshots: '/srv/rke2/server/db/snapshots' })
 })
 
 test('k3s-openrc: the variable that the title overwrote is known from the supervisor', () => {
