@@ -36,6 +36,8 @@ export interface Found {
 const PROGRAM = /^(rke2|k3s)(?:[-.][\w.-]+)?$/
 /** Where K3s unpacks itself: named by the sum of what is unpacked. */
 export const UNPACKED = /\/data\/([0-9a-f]{64})\/bin\/[^/]+$/
+/** What RKE2 unpacks and starts, below its data. */
+const RKE2_CHILD = /^(\/.+)\/data\/[^/]+\/bin\/(?:kubelet|containerd)$/
 
 /** @throws Refusal `NoPrivilege` */
 export function findServices(host: Host): Found {
@@ -115,7 +117,7 @@ function serviceOf(machine: MachineFiles, main: Process, group: readonly Process
     direct,
     unit,
     supervisor: supervisorOf(main, unit, byPid),
-    configuration: readConfiguration(machine, distribution, words, environment),
+    configuration: readConfiguration(machine, distribution, words, environment, dataDirSeen(main, group, byPid)),
     environment,
   }
 }
@@ -168,4 +170,12 @@ const isOpenRc = (parent: Process | undefined): boolean => posix.basename(parent
 function environmentFor(machine: MachineFiles, main: Process, byPid: ReadonlyMap<number, Process>): Readonly<Record<string, string>> {
   const own = environmentOf(machine, main.pid)
   return isOpenRc(byPid.get(main.parent)) ? { ...environmentOf(machine, main.parent), ...own } : own
+}
+
+/** Where the running programs were unpacked: a wrapper may hold the arguments, and the process itself does not show them. */
+function dataDirSeen(main: Process, group: readonly Process[], byPid: ReadonlyMap<number, Process>): string | undefined {
+  if (UNPACKED.test(main.exe)) return main.exe.replace(UNPACKED, '')
+  const own = new Set(group.map(({ pid }) => pid))
+  const children = [...byPid.values()].filter(({ parent, native }) => native && own.has(parent))
+  return children.map(({ exe }) => RKE2_CHILD.exec(exe)?.[1]).find((folder) => folder !== undefined)
 }

@@ -67,12 +67,16 @@ export interface Configuration {
   readonly snapshots: string
 }
 
-/** From the command, else the environment, else the configuration files, else the defaults: the order of the programs themselves. */
+/**
+ * From the command, else the environment, else the configuration files, else the defaults: the order of the programs themselves. The folder of the
+ * data, where none of them names it, is the one that is seen in use.
+ */
 export function readConfiguration(
   machine: MachineFiles,
   distribution: Distribution,
   words: readonly string[],
   environment: Readonly<Record<string, string>>,
+  dataDirSeen: string | undefined,
 ): Configuration {
   const prefix = distribution.toUpperCase()
   const file = flag(words, '--config', '-c') ?? environment[`${prefix}_CONFIG_FILE`] ?? `/etc/rancher/${distribution}/config.yaml`
@@ -80,7 +84,7 @@ export function readConfiguration(
   const dataDir = flag(words, '--data-dir', '-d') ?? fromEnvironment(environment[`${prefix}_DATA_DIR`]) ?? textOf(config['data-dir'])
   const datastore =
     flag(words, '--datastore-endpoint') ?? environment[`${prefix}_DATASTORE_ENDPOINT`] ?? textOf(config['datastore-endpoint']) ?? ''
-  const data = dataDir ?? `/var/lib/rancher/${distribution}`
+  const data = dataDir ?? dataDirSeen ?? `/var/lib/rancher/${distribution}`
   return {
     dataDir: data,
     externalDatastore: datastore !== '' && !datastore.startsWith('sqlite'),
