@@ -36,6 +36,7 @@ export function touchedBy(machine: MachineFiles, journal: Journal, goneAt: numbe
   }
   if (!newMinor || goneAt === undefined) return undefined
   if (journal.externalDatastore) return `${to.version} ran with an external datastore`
+  if (!isHere(machine, dataDir)) return `${to.version} ran with a datastore that is not on this machine`
   const files = ['state.db', 'state.db-wal', 'etcd/member/snap/db'].map(
     (name) => machine.stat(`${dataDir}/server/db/${name}`)?.modifiedAt ?? 0,
   )
@@ -44,6 +45,11 @@ export function touchedBy(machine: MachineFiles, journal: Journal, goneAt: numbe
   )
   const written = Math.max(0, ...files, ...wals)
   return written >= goneAt ? `${to.version} has written to the datastore` : undefined
+}
+
+/** Otherwise it is an external one, named where the payload cannot look (such as a script around the program), or other servers have it. */
+function isHere(machine: MachineFiles, dataDir: string): boolean {
+  return ['etcd', 'state.db'].some((name) => machine.stat(`${dataDir}/server/db/${name}`) !== undefined)
 }
 
 /** How a person takes the server back: commands, and in between what no command does. The snapshot is the newest one on this machine. */
@@ -55,9 +61,9 @@ export function restoreCommand(machine: MachineFiles, journal: Journal): string 
   return `${away}${restoring(machine, journal)}${order('start')}`
 }
 
-function restoring(machine: MachineFiles, { binary, dataDir, externalDatastore, snapshots }: Journal): string {
+function restoring(machine: MachineFiles, { binary, dataDir, distribution, externalDatastore, snapshots }: Journal): string {
   const database = `${dataDir}/server/db`
-  if (externalDatastore) return '; restore the backup of the external datastore; '
+  if (externalDatastore || (distribution === 'k3s' && !isHere(machine, dataDir))) return '; restore the backup of the external datastore; '
   if (machine.stat(`${database}/etcd`) === undefined && machine.stat(`${database}/state.db`) !== undefined)
     return `; put back the copy of ${database} from before; `
   const found = (machine.list(snapshots) ?? []).map((name) => ({

@@ -307,6 +307,19 @@ test('k3s-openrc: the variable that the title overwrote is known from the superv
   expect(service.environment['K3S_DATA_DIR']).toBe(`/var/lib/rancher/k3s/data/${HASH}`)
 })
 
+test('k3s-wrapper: a datastore that is not on the machine is not taken for an untouched one', async () => {
+  const layout = layouts.find(({ name }) => name === 'k3s-wrapper')
+  if (layout === undefined) throw new Error('no such layout')
+  // Its endpoint may stand in the wrapper, where nobody sees it.
+  const machine = supervised(layout, readRecording('k3s-wrapper'))
+  carry(machine, { version: 'v1.34.1+k3s1', behaviour: 'flaky', carries: 'b'.repeat(64) }, 'k3s')
+
+  expect((await run(machine)).result).toMatchObject({
+    result: 'DatastoreTouched',
+    message: expect.stringMatching(/ran with a datastore that is not on this machine.*; restore the backup of the external datastore; /),
+  })
+})
+
 test('k3s-container-only: what runs in a container is no service of the machine', async () => {
   const machine = layRecording(readRecording('k3s-container-only'))
   carryNew(machine, 'k3s')
