@@ -1,5 +1,5 @@
 /** What the payload leaves in its container's termination message: one line of JSON. The controller reads it into the node's status. */
-import { z } from 'zod'
+import * as z from 'zod'
 
 const schema = z.object({
   drover: z.literal(1),

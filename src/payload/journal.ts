@@ -3,7 +3,7 @@
  * back. One file, always written whole.
  */
 import { posix } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Host, MachineFiles } from './host.ts'
 import { Refusal } from './refusal.ts'
 

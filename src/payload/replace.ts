@@ -3,7 +3,7 @@
  * beside, synced, renamed, and the folder synced; the old one keeps a name of its own.
  */
 import { posix } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { messageOf } from '../base/errors.ts'
 import { codeOf, type Host, type MachineFiles } from './host.ts'
 import { writeWhole } from './journal.ts'

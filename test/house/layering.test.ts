@@ -116,6 +116,13 @@ describe('time, chance and sockets', () => {
     expect(violations('src/rollout/a.ts', source)).toEqual([])
   })
 
+  test('zod as a whole', () => {
+    expect(violations('src/api/a.ts', "import { z } from 'zod'\nz.string()")).toEqual([
+      'src/api/a.ts imports zod: take it as a namespace: import * as z',
+    ])
+    expect(violations('src/api/a.ts', "import * as z from 'zod'\nz.string()")).toEqual([])
+  })
+
   test('chance by import, and the system clock', () => {
     expect(violations('src/rollout/a.ts', "import { createHash } from 'node:crypto'\ncreateHash('sha1')")).toEqual([])
     expect(violations('src/rollout/a.ts', "import { randomUUID } from 'node:crypto'\nrandomUUID()")).toHaveLength(1)
