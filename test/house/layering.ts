@@ -234,5 +234,6 @@ function visit(node: Node, found: Found, declared: ReadonlySet<string>): void {
 
 function importedName(specifier: Node): string[] {
   if (specifier['isTypeOnly'] === true) return []
+  if (specifier.type === 'ImportNamespaceSpecifier') return ['*']
   return [valueOf(specifier['imported'] ?? specifier['orig'] ?? specifier['local'])]
 }
