@@ -417,6 +417,50 @@ scenario('gates', 'gates hold by a permission that is missing, an object, and a 
   }
 })
 
+scenario(
+  'moments',
+  'gates at the beginning, at a node and at the end of a wave: pods that must be gone, for a while, and a query that may find nothing',
+  async (s) => {
+    const nothing = { status: 'success', data: { resultType: 'vector', result: [] } }
+    const server = await serve((_request, response) => json(response, 200, nothing), { secure: false })
+    const [first = '', second = ''] = s.nodes
+    const pod = (app: string, node: string) => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: app, labels: { app } },
+      spec: { nodeName: node, containers: [{ name: 'main', image: 'registry.example.com/app' }] },
+    })
+    const absent = (app: string) => ({ namespace: s.id, selector: { matchLabels: { app } } })
+    const gates = (emptyIs: string) => [
+      { name: 'migrated', at: ['PlanStart'], podsAbsent: absent('migration') },
+      { name: 'quiet', at: ['NodeStart'], stableFor: '3s', podsAbsent: { ...absent('batch'), onNode: true } },
+      { name: 'errors', at: ['WaveEnd'], prometheus: { url: server.url, query: 'errors', expect: { operator: 'lt', value: 1 }, emptyIs } },
+    ]
+    try {
+      await s.workload(pod('migration', first), pod('batch', second))
+      await s.kubectl('label', 'node', first, 'wave=one')
+      await s.cluster.apply(
+        policy(s.id, { waves: [{ name: 'one', nodeSelector: { matchLabels: { wave: 'one' } } }], gates: gates('Hold') }),
+      )
+      await s.apply({ drain: undefined })
+      await waits(s, /^False GatePending: gate migrated .*pod \S+\/migration should be absent, and is there/)
+      await untouched(s, s.nodes)
+      await s.kubectl('--namespace', s.id, 'delete', 'pod', 'migration', '--grace-period=0', '--force')
+      await nodeWaits(s, first, /gate quiet .*it is met, and must stay so until/)
+      await s.until('the first is done', async () => (await s.label(first)) !== undefined)
+      await waits(s, /^False GatePending: gate errors .*cannot be evaluated: the query finds nothing/)
+      await untouched(s, [second])
+      await edit(s, { gates: gates('Pass') })
+      await waits(s, /^False GatePending: gate quiet .*pod \S+\/batch should be absent, and is there on node/)
+      await untouched(s, [second])
+      await s.kubectl('--namespace', s.id, 'delete', 'pod', 'batch', '--grace-period=0', '--force')
+      await s.done()
+    } finally {
+      await server.close()
+    }
+  },
+)
+
 scenario('hooks', 'hooks hold a node before its cordon and before its end, until they set the annotation', async (s) => {
   const [ready, ok] = ['example.com/ready', 'example.com/ok']
   await s.cluster.apply(
