@@ -42,6 +42,8 @@ export interface Caches {
 const REFUSED_MS = 5_000
 /** An API server that restarts is not worth a word. */
 const BROKEN_MS = 20_000
+/** What nothing can be decided without. */
+const STATE: ReadonlySet<string> = new Set(['plans', 'nodes', 'jobs', 'pods'])
 /** What a watch has missed comes right after it is accepted. */
 const CATCH_UP_MS = 500
 const metadataOnly = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1`
@@ -84,7 +86,9 @@ export function createCaches(
       // Refused is not interrupted: nodes under way are seen to their end, and the gates hold all others.
       if (!isForbidden(error)) {
         const since = interruptions.get(resource)?.since ?? clock.mono()
-        if (!isNotFound(error)) interruptions.set(resource, { since, message: messageOf(error), until: Number.POSITIVE_INFINITY })
+        // Secrets concern those Plans only that name one, and these read it themselves.
+        if (!isNotFound(error) && resource !== 'secrets')
+          interruptions.set(resource, { since, message: messageOf(error), until: Number.POSITIVE_INFINITY })
         return
       }
       refusals.set(resource, { since: refusals.get(resource)?.since ?? clock.mono(), message: error.message })
@@ -160,8 +164,10 @@ export function createCaches(
       return broken === undefined ? undefined : `the watch of ${broken[0]} broke off: ${broken[1].message}`
     },
     interrupted() {
-      for (const [resource, { until }] of interruptions) if (until <= clock.mono()) interruptions.delete(resource)
-      return interruptions.size > 0
+      const now = clock.mono()
+      for (const [resource, { until }] of interruptions) if (until <= now) interruptions.delete(resource)
+      // What stays broken holds all admissions (`refusal`); nodes under way need the cluster's state to be seen to their end, and nothing else.
+      return [...interruptions].some(([resource, { since }]) => STATE.has(resource) || now - since < BROKEN_MS)
     },
     watchSecrets(secretChanged) {
       if (secrets !== undefined) return

@@ -86,3 +86,18 @@ story('a watch that has just broken off: not even at once', { cluster: agentsOnl
   expect(s.applying('agents')).toEqual([])
   expect(AGENTS.map((node) => s.cordons(node))).toEqual([0, 0, 0])
 })
+
+story('the watch of policies: what is under way is finished, and no other node is taken', { cluster: agentsOnly }, async (s) => {
+  const cut = await begin(s, '/apis/drover.io/v1alpha1/namespaces/system-upgrade/rolloutpolicies')
+  await s.apply(agents())
+  const under = (): string[] => AGENTS.filter((node) => s.record(node).work?.startedAt !== undefined)
+  await s.until('a node is under way', () => under().length === 1, 5 * MINUTE)
+  const [node = ''] = under()
+  breakOff(cut)
+  await s.until('it is done', () => s.label(node) !== undefined && !s.cordoned(node), 5 * MINUTE)
+  await s.wait(10 * MINUTE)
+  expect(AGENTS.filter((other) => s.cordons(other) > 0)).toEqual([node])
+  expect(s.condition('agents', 'Complete')).toMatch(/^False Refused: .*the watch of rolloutpolicies broke off/)
+  cut.broken = false
+  await s.until('all is done', () => s.complete('agents'))
+})
