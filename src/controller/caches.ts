@@ -2,7 +2,7 @@
 import { decodePolicy } from '../api/decode-policy.ts'
 import { LABEL_CONTROLLER, LABEL_PLAN, LABEL_ROLE, PLAN_PATH_PREFIX, POLICY_PATH_PREFIX } from '../api/names.ts'
 import type { PolicyView } from '../api/policy.ts'
-import { messageOf } from '../base/errors.ts'
+import { messageOf, TransportError } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
@@ -38,6 +38,17 @@ export interface Caches {
   readonly done: Promise<void>
 }
 
+interface Interruption {
+  readonly since: number
+  readonly message: string
+  /** No answer came. A proxy may keep the beginning of an answer back until something happens, and nothing does while nothing is decided. */
+  readonly silent: boolean
+  /** When it has caught up. */
+  readonly until: number
+}
+
+const isSilence = (error: unknown): boolean => error instanceof TransportError && error.code === 'Timeout'
+
 /** An API server that starts refuses all until it has read its own roles. */
 const REFUSED_MS = 5_000
 /** An API server that restarts is not worth a word. */
@@ -63,8 +74,8 @@ export function createCaches(
   const beats = createBeats()
   const running: Promise<void>[] = []
   const refusals = new Map<string, { readonly since: number; readonly message: string }>()
-  /** Watches that broke off, by resource; `until`: when it has caught up. */
-  const interruptions = new Map<string, { readonly since: number; readonly message: string; readonly until: number }>()
+  /** Watches that broke off, by resource. */
+  const interruptions = new Map<string, Interruption>()
   const watch = <T>(
     resource: string,
     path: string,
@@ -88,7 +99,7 @@ export function createCaches(
         const since = interruptions.get(resource)?.since ?? clock.mono()
         // Secrets concern those Plans only that name one, and these read it themselves.
         if (!isNotFound(error) && resource !== 'secrets')
-          interruptions.set(resource, { since, message: messageOf(error), until: Number.POSITIVE_INFINITY })
+          interruptions.set(resource, { since, message: messageOf(error), silent: isSilence(error), until: Number.POSITIVE_INFINITY })
         return
       }
       refusals.set(resource, { since: refusals.get(resource)?.since ?? clock.mono(), message: error.message })
@@ -160,14 +171,14 @@ export function createCaches(
       const now = clock.mono()
       const refused = [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)
       if (refused !== undefined) return refused.message
-      const broken = [...interruptions].find(([, { since, until }]) => until > now && now - since >= BROKEN_MS)
+      const broken = [...interruptions].find(([, { since, until, silent }]) => !silent && until > now && now - since >= BROKEN_MS)
       return broken === undefined ? undefined : `the watch of ${broken[0]} broke off: ${broken[1].message}`
     },
     interrupted() {
       const now = clock.mono()
       for (const [resource, { until }] of interruptions) if (until <= now) interruptions.delete(resource)
       // What stays broken holds all admissions (`refusal`); nodes under way need the cluster's state to be seen to their end, and nothing else.
-      return [...interruptions].some(([resource, { since }]) => STATE.has(resource) || now - since < BROKEN_MS)
+      return [...interruptions].some(([resource, { since, silent }]) => now - since < BROKEN_MS || (STATE.has(resource) && !silent))
     },
     watchSecrets(secretChanged) {
       if (secrets !== undefined) return

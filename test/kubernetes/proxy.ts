@@ -81,6 +81,8 @@ export async function startProxy(plane: ControlPlane): Promise<Proxy> {
       const status = answer.statusCode ?? 0
       const swallowed = fate.is === 'swallowed'
       if (!swallowed) response.writeHead(status, ownHeaders(answer))
+      // A watch answers before anything has happened.
+      if (!swallowed && watching) response.flushHeaders()
       answer.on('data', (data: Buffer) => {
         if (!swallowed && !(watching && frozen)) response.write(data)
       })

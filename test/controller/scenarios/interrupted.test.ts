@@ -1,6 +1,7 @@
 /** While a watch is broken off nobody knows what it would tell, so nothing is decided; and the Plans say so. */
 import { expect } from '@jest/globals'
 import { linkedController } from '../../../src/base/abort.ts'
+import { TransportError } from '../../../src/base/errors.ts'
 import { runController } from '../../../src/controller/run.ts'
 import { CONTROLLER, settingsFor } from '../harness.ts'
 import { agents, agentsOnly, MINUTE, SECOND, story, type Story } from './story.ts'
@@ -10,6 +11,8 @@ const AGENTS = ['agent-1', 'agent-2', 'agent-3']
 interface Cut {
   /** From now on this resource's watches break off and are answered with 500. */
   broken: boolean
+  /** Nor do they answer at all. */
+  silent?: boolean
   readonly open: Set<AbortController>
 }
 
@@ -20,6 +23,10 @@ async function begin(s: Story, path: string): Promise<Cut> {
       const { transport } = process
       const watch: typeof transport.watch = async (request, stop) => {
         if (request.path !== path) return transport.watch(request, stop)
+        if (cut.silent === true) {
+          await process.clock.sleep(30 * SECOND, stop)
+          throw new TransportError('Timeout', 'no answer within 30000 ms')
+        }
         if (cut.broken) return { status: 500, headers: {}, body: { kind: 'Status', message: 'etcdserver: no leader' } } as never
         const { controller } = linkedController(stop)
         cut.open.add(controller)
@@ -101,3 +108,16 @@ story('the watch of policies: what is under way is finished, and no other node i
   cut.broken = false
   await s.until('all is done', () => s.complete('agents'))
 })
+
+story(
+  'a watch of which nothing comes back, as behind a proxy that waits for the first event: the rollout goes on',
+  { cluster: agentsOnly },
+  async (s) => {
+    const cut = await begin(s, '/api/v1/nodes')
+    await s.apply(agents())
+    await s.until('a node is under way', () => AGENTS.some((node) => s.record(node).work?.startedAt !== undefined), 5 * MINUTE)
+    cut.silent = true
+    breakOff(cut)
+    await s.until('all is done', () => s.complete('agents'), 120 * MINUTE)
+  },
+)
