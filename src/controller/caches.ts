@@ -2,11 +2,10 @@
 import { decodePolicy } from '../api/decode-policy.ts'
 import { LABEL_CONTROLLER, LABEL_PLAN, LABEL_ROLE, PLAN_PATH_PREFIX, POLICY_PATH_PREFIX } from '../api/names.ts'
 import type { PolicyView } from '../api/policy.ts'
-import { messageOf, TransportError } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
-import { isForbidden, isNotFound } from '../kube/client/api-error.ts'
+import { isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { runReflector } from '../kube/client/reflector.ts'
 import { type Cache, createStore, type Store } from '../kube/client/store.ts'
@@ -14,6 +13,7 @@ import type { Metrics } from '../observability/metrics.ts'
 import type { JobView, NodeView, PlanView, PodView } from '../rollout/world.ts'
 import { type Beats, createBeats } from './beats.ts'
 import { jobView, type NamespaceView, namespaceView, nodeView, planView, podView, sameNode } from './views.ts'
+import { createWatchTroubles, type WatchTroubles } from './watch-troubles.ts'
 
 export interface Caches {
   readonly plans: Store<PlanView>
@@ -28,35 +28,13 @@ export interface Caches {
   readonly beats: Beats
   /** All kinds have been listed once. */
   synced(): boolean
-  /** Why what is decided upon has not been readable for a while: the API server refuses it, or a watch stays broken. Undefined = it is readable. */
-  refusal(): string | undefined
-  /** A watch has broken off and does not run again yet, or has just begun to catch up: what it missed is not known, so nothing may be decided. */
-  interrupted(): boolean
+  readonly troubles: Pick<WatchTroubles, 'refusal' | 'interrupted'>
   /** Begins to watch the metadata of Secrets; does nothing when it already does. `changed` is called with a Secret's name. */
   watchSecrets(changed: (name: string) => void): void
   /** Ends when the signal does. */
   readonly done: Promise<void>
 }
 
-interface Interruption {
-  readonly since: number
-  readonly message: string
-  /** No answer came. A proxy may keep the beginning of an answer back until something happens, and nothing does while nothing is decided. */
-  readonly silent: boolean
-  /** When it has caught up. */
-  readonly until: number
-}
-
-const isSilence = (error: unknown): boolean => error instanceof TransportError && error.code === 'Timeout'
-
-/** An API server that starts refuses all until it has read its own roles. */
-const REFUSED_MS = 5_000
-/** An API server that restarts is not worth a word. */
-const BROKEN_MS = 20_000
-/** What nothing can be decided without. */
-const STATE: ReadonlySet<string> = new Set(['plans', 'nodes', 'jobs', 'pods'])
-/** What a watch has missed comes right after it is accepted. */
-const CATCH_UP_MS = 500
 const metadataOnly = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1`
 /** A real API server ends a watch that asks for lists without a word. */
 const METADATA_ONLY = { accept: metadataOnly('PartialObjectMetadataList'), watchAccept: metadataOnly('PartialObjectMetadata') }
@@ -73,9 +51,7 @@ export function createCaches(
   const { clock, log } = process
   const beats = createBeats()
   const running: Promise<void>[] = []
-  const refusals = new Map<string, { readonly since: number; readonly message: string }>()
-  /** Watches that broke off, by resource. */
-  const interruptions = new Map<string, Interruption>()
+  const troubles = createWatchTroubles(clock)
   const watch = <T>(
     resource: string,
     path: string,
@@ -94,21 +70,10 @@ export function createCaches(
       metrics.watchRestarted(resource)
       log.debug('watch failed, resuming', { resource, error })
       more.failed?.(error)
-      // Refused is not interrupted: nodes under way are seen to their end, and the gates hold all others.
-      if (!isForbidden(error)) {
-        const since = interruptions.get(resource)?.since ?? clock.mono()
-        // Secrets concern those Plans only that name one, and these read it themselves.
-        if (!isNotFound(error) && resource !== 'secrets')
-          interruptions.set(resource, { since, message: messageOf(error), silent: isSilence(error), until: Number.POSITIVE_INFINITY })
-        return
-      }
-      refusals.set(resource, { since: refusals.get(resource)?.since ?? clock.mono(), message: error.message })
-      changed()
+      if (troubles.failed(resource, error)) changed()
     }
     const onWatch = () => {
-      const interruption = interruptions.get(resource)
-      if (interruption !== undefined) interruptions.set(resource, { ...interruption, until: clock.mono() + CATCH_UP_MS })
-      if (refusals.delete(resource)) changed()
+      if (troubles.accepted(resource)) changed()
     }
     running.push(
       runReflector({
@@ -167,19 +132,7 @@ export function createCaches(
     policies,
     noPolicies: () => noPolicies,
     synced: () => [plans, nodes, jobs, pods, namespaces].every((store) => store.synced) && (policies.synced || noPolicies),
-    refusal() {
-      const now = clock.mono()
-      const refused = [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)
-      if (refused !== undefined) return refused.message
-      const broken = [...interruptions].find(([, { since, until, silent }]) => !silent && until > now && now - since >= BROKEN_MS)
-      return broken === undefined ? undefined : `the watch of ${broken[0]} broke off: ${broken[1].message}`
-    },
-    interrupted() {
-      const now = clock.mono()
-      for (const [resource, { until }] of interruptions) if (until <= now) interruptions.delete(resource)
-      // What stays broken holds all admissions (`refusal`); nodes under way need the cluster's state to be seen to their end, and nothing else.
-      return [...interruptions].some(([resource, { since, silent }]) => now - since < BROKEN_MS || (STATE.has(resource) && !silent))
-    },
+    troubles,
     watchSecrets(secretChanged) {
       if (secrets !== undefined) return
       secrets = watch('secrets', namespaced('/api/v1', 'secrets'), secretMetadata, METADATA_ONLY)

@@ -28,7 +28,7 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
   try {
     const deadline = process.clock.mono() + SYNC_TIMEOUT_MS
     while (!caches.synced()) {
-      const refusal = caches.refusal()
+      const refusal = caches.troubles.refusal()
       if (refusal !== undefined) throw new Error(`the API server does not let you read it: ${refusal}`)
       if (process.clock.mono() > deadline)
         throw new Error(

@@ -244,7 +244,7 @@ export function createGather(
         jobs: caches.jobs.list(),
         pods: caches.pods.list(),
         namespaceHold: heldNamespace(caches.namespaces.get(settings.namespace)?.hold),
-        refusal: caches.refusal(),
+        refusal: caches.troubles.refusal(),
         observed: { ...memory, beats: caches.beats.all },
         since: memory.since,
         confirmed: memory.confirmed,

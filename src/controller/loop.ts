@@ -73,7 +73,7 @@ export async function runLoop({
     const began = clock.mono()
     try {
       health.beat()
-      const interrupted = caches.interrupted()
+      const interrupted = caches.troubles.interrupted()
       if (interrupted) queue.addAfter(PASS, INTERRUPTED_MS)
       if (caches.synced() && !interrupted && !stale()) pass()
       else if (caches.plans.synced) act.start(tellBlindness(gather.world()), ++passes)
