@@ -41,6 +41,8 @@ export function createWatchTroubles(clock: Clock): WatchTroubles {
   const interruptions = new Map<string, Interruption>()
   return {
     failed(resource, error) {
+      // Both are clear answers, whatever was before.
+      if (isForbidden(error) || isNotFound(error)) interruptions.delete(resource)
       // Nodes under way are seen to their end, and the gates hold all others.
       if (isForbidden(error)) {
         refusals.set(resource, { since: refusals.get(resource)?.since ?? clock.mono(), message: error.message })

@@ -70,3 +70,14 @@ test('what is refused holds admissions only, and is told; what is not there stop
   expect(troubles.accepted('nodes')).toBe(false)
   expect(after(0)).toEqual([false, undefined])
 })
+
+test('a watch that broke off and is then refused, or of a kind that is gone, is not broken any more', () => {
+  const { troubles, after } = troubled()
+  troubles.failed('nodes', reset)
+  troubles.failed('rolloutpolicies', reset)
+  expect(after(60_000)[0]).toBe(true)
+  troubles.failed('nodes', answered(403))
+  troubles.failed('rolloutpolicies', answered(404))
+  expect(after(0)).toEqual([false, undefined])
+  expect(after(5_000)).toEqual([false, answered(403).message])
+})
