@@ -1,5 +1,5 @@
 /** Evaluates what a gate checks: requests with deadlines and bounds. What cannot be evaluated throws, and the gate holds. */
-import type { Pod, Secret } from 'kubernetes-types/core/v1.d.ts'
+import type { Pod } from 'kubernetes-types/core/v1.d.ts'
 import type { GateCheck, ObjectCheck, PodsAbsentCheck, PrometheusCheck, SecretKey } from '../api/gate.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
@@ -10,6 +10,7 @@ import { compileLabelSelector, formatSelector } from '../kube/objects/selector.t
 import { judgeObjects } from '../rollout/policy/expect.ts'
 import { queryURL, readAnswer } from '../rollout/policy/prometheus.ts'
 import type { GateSeen } from '../rollout/world.ts'
+import { readSecretKey } from './read-secret-key.ts'
 
 /** For each request. It is asked again soon enough, so none is repeated at once. */
 const READ: ReadOptions = { timeoutMs: 10_000, retries: 0 }
@@ -79,17 +80,15 @@ export function createEvaluateGate(process: Process, client: Client): EvaluateGa
   }
 
   async function secretValue(namespace: string, { name, key }: SecretKey): Promise<string> {
-    const path = `/api/v1/namespaces/${namespace}/secrets/${encodeURIComponent(name)}`
-    let secret: Secret
+    let value: string | undefined
     try {
-      secret = await client.get<Secret>(path, READ)
+      value = await readSecretKey(client, namespace, { name, key }, READ)
     } catch (error) {
       if (isNotFound(error)) throw new Error(`Secret ${name} does not exist`, { cause: error })
       throw error
     }
-    const value = secret.data?.[key]
     if (value === undefined) throw new Error(`Secret ${name} has no key ${key}`)
-    return Buffer.from(value, 'base64').toString('utf8')
+    return value
   }
 
   return (check, namespace) => {

@@ -15,6 +15,7 @@ import type { EventRecorder } from '../kube/client/events.ts'
 import { parseRetryAfter } from '../kube/client/retry-after.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { Notice } from '../rollout/world.ts'
+import { readSecretKey } from './read-secret-key.ts'
 
 /** Requests under way at once, to all webhooks together. */
 const REQUESTS = 4
@@ -76,11 +77,9 @@ export function createNotifier({ process, client, events, metrics, notified, clo
 
   async function urlOf(to: Destination, namespace: string): Promise<string> {
     if (to.kind === 'url') return to.url
-    const path = `/api/v1/namespaces/${namespace}/secrets/${to.name}`
-    const secret = await client.get<{ data?: Record<string, string> }>(path, { retries: 0, timeoutMs: TIMEOUT_MS, signal })
-    const encoded = secret.data?.[to.key]
-    if (encoded === undefined) throw new Unusable(`Secret ${to.name} has no key ${to.key}`)
-    const url = Buffer.from(encoded, 'base64').toString('utf8').trim()
+    const value = await readSecretKey(client, namespace, to, { retries: 0, timeoutMs: TIMEOUT_MS, signal })
+    if (value === undefined) throw new Unusable(`Secret ${to.name} has no key ${to.key}`)
+    const url = value.trim()
     if (!isWebURL(url)) throw new Unusable(`key ${to.key} of Secret ${to.name} holds no http or https URL`)
     return url
   }
