@@ -57,6 +57,7 @@ export function startScheduler(world: World, client: Client): void {
       pending.delete(key)
       return undefined
     }
+    if (assumed.has(key)) return undefined
     if ((pod.spec?.schedulerName ?? OURS) !== OURS) return undefined
     const pin = pinnedTo(pod)
     const { node, why } = choose(pod, pin)
@@ -65,28 +66,36 @@ export function startScheduler(world: World, client: Client): void {
       await tell(pod, why)
       return undefined
     }
-    const target = { apiVersion: 'v1', kind: 'Node', name: node.metadata.name }
-    const answer = await client.post(PODS, pod.metadata.namespace, pod.metadata.name, 'binding', {
+    // Others are placed while this binding is under way, and its answer is only a Status: the pod counts there until it is seen there.
+    assume(key, node.metadata.name)
+    pending.delete(key)
+    let bound = false
+    try {
+      bound = await bind(pod, node)
+    } finally {
+      if (!bound) giveUp(key)
+    }
+    return undefined
+  }
+
+  /** False = the pod is gone or was bound before. Throws when it is refused. */
+  async function bind(pod: Stored<Pod>, node: Stored<Node>): Promise<boolean> {
+    const { name, namespace, uid } = pod.metadata
+    const answer = await client.post(PODS, namespace, name, 'binding', {
       apiVersion: 'v1',
       kind: 'Binding',
-      metadata: { name: pod.metadata.name, namespace: pod.metadata.namespace, uid: pod.metadata.uid },
-      target,
+      metadata: { name, namespace, uid },
+      target: { apiVersion: 'v1', kind: 'Node', name: node.metadata.name },
     })
-    pending.delete(key)
-    if (answer.ok) {
-      // The binding's answer is only a Status; the cache must know before the next pod is placed.
-      const seen = pods.get(key)
-      if (seen !== undefined && seen.metadata.uid === pod.metadata.uid && seen.spec?.nodeName === undefined) assume(key, node.metadata.name)
-      return undefined
-    }
+    if (answer.ok) return true
     if (answer.status === 409) {
       // Bound already: an answer was lost.
-      const there = await client.get<Pod>(PODS, pod.metadata.namespace, pod.metadata.name)
-      if (there === undefined) return undefined
-      if (there.spec?.nodeName === undefined) throw new Error(`binding of ${key} refused: ${answer.message}`)
+      const there = await client.get<Pod>(PODS, namespace, name)
+      if (there === undefined) return false
+      if (there.spec?.nodeName === undefined) throw new Error(`binding of ${keyOf(pod)} refused: ${answer.message}`)
       pods.learn(there)
-    } else if (answer.status !== 404) throw new Error(`binding of ${key} refused: ${answer.message}`)
-    return undefined
+    } else if (answer.status !== 404) throw new Error(`binding of ${keyOf(pod)} refused: ${answer.message}`)
+    return false
   }
 
   /** Placed by us and not yet seen on its node. */
@@ -98,14 +107,22 @@ export function startScheduler(world: World, client: Client): void {
     if (on === undefined) assumedOn.set(node, (on = new Set()))
     on.add(key)
   }
-  pods.onChange(({ before, after }) => {
-    const pod = after ?? before
-    if (assumed.size === 0 || pod === undefined) return
-    const key = keyOf(pod)
+  function forget(key: string): string | undefined {
     const node = assumed.get(key)
-    if (node === undefined || (after !== undefined && after.spec?.nodeName === undefined)) return
     assumed.delete(key)
-    assumedOn.get(node)?.delete(key)
+    if (node !== undefined) assumedOn.get(node)?.delete(key)
+    return node
+  }
+  /** Its place is free again. */
+  function giveUp(key: string): void {
+    const node = forget(key)
+    if (node !== undefined) retry(nodes.get(node))
+  }
+  pods.onChange(({ before, after }) => {
+    if (assumed.size === 0) return
+    if (after === undefined) {
+      if (before !== undefined) giveUp(keyOf(before))
+    } else if (after.spec?.nodeName !== undefined) forget(keyOf(after))
   })
 
   function podsOn(node: string): readonly Stored<Pod>[] {

@@ -63,6 +63,30 @@ describe('scheduler', () => {
     await it.sandbox.stop()
   })
 
+  test('three workloads of one a node, placed in the same moment, have one on each node', async () => {
+    const workloads = ['a', 'b', 'c'].map((name) => ({ name, replicas: 3, spread: true }))
+    const { sandbox } = await bench({ servers: 0, agents: 3, workloads })
+    const placed = podsOf(sandbox).map((pod) => `${pod.metadata.labels?.['app']} ${pod.spec?.nodeName}`)
+    expect(placed.toSorted()).toEqual(workloads.flatMap(({ name }) => [1, 2, 3].map((node) => `${name} agent-${node}`)))
+    await sandbox.stop()
+  })
+
+  test('the place of a pod that is deleted on its way there goes to the one that waits for it', async () => {
+    const it = await bench({ servers: 0, agents: 1 })
+    const alone = [{ topologyKey: 'kubernetes.io/hostname', labelSelector: {} }]
+    const affinity = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: alone } }
+    for (let i = 0; i < 8; i++)
+      it.sandbox.faults.once('serverError', ({ resource, name }) => resource === 'pods/binding' && name === 'first')
+    await createPod(it, 'first', { containers: [image], affinity })
+    await createPod(it, 'second', { containers: [image], affinity })
+    await it.sandbox.run(() => false, 1000)
+    expect(podOf(it.sandbox, 'first')?.spec?.nodeName).toBeUndefined()
+    expect(conditionOf(podOf(it.sandbox, 'second'), 'PodScheduled')).toBe('False/Unschedulable')
+    await it.sandbox.finish(it.client.delete(PODS, 'default', 'first', {}))
+    expect(await it.sandbox.run(() => podOf(it.sandbox, 'second')?.spec?.nodeName === 'agent-1', 60_000)).toBe(true)
+    await it.sandbox.stop()
+  })
+
   test('twenty pods made at once are spread', async () => {
     const { sandbox } = await bench({ servers: 0, agents: 5, workloads: [{ name: 'web', replicas: 20 }] })
     const load = new Map<string, number>()
