@@ -6,7 +6,7 @@ import pLimit from 'p-limit'
 import { messageOf } from '../base/errors.ts'
 import type { Process } from '../base/process.ts'
 import type { Settings } from '../base/settings.ts'
-import { ApiError } from '../kube/client/api-error.ts'
+import { ApiError, isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { channelHeaders, checkChannelURL, interpretAnswer } from '../rollout/channel.ts'
@@ -147,7 +147,7 @@ export function createGather(
       await client.get(`/apis/apps/v1/namespaces/${namespace}/daemonsets/${name}`)
       return true
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return false
+      if (isNotFound(error)) return false
       throw error
     }
   }
@@ -156,7 +156,7 @@ export function createGather(
     try {
       return await client.get<Secret>(`/api/v1/namespaces/${settings.namespace}/secrets/${name}`)
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null
+      if (isNotFound(error)) return null
       throw error
     }
   }

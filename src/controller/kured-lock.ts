@@ -1,7 +1,7 @@
 /** kured's DaemonSet, where its lock is an annotation: read, and written as it was read. */
 import type { DaemonSet } from 'kubernetes-types/apps/v1.d.ts'
 import { ANNOTATION_KURED, FIELD_MANAGER } from '../api/names.ts'
-import { ApiError } from '../kube/client/api-error.ts'
+import { isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { KURED } from '../rollout/kured.ts'
 import type { KuredView } from '../rollout/world.ts'
@@ -13,7 +13,7 @@ export async function readKured(client: Client): Promise<KuredView | null> {
   try {
     return viewOf(await client.get<DaemonSet>(PATH))
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null
+    if (isNotFound(error)) return null
     throw error
   }
 }

@@ -1,6 +1,6 @@
 /** The etcd snapshots of a cluster, as the servers of RKE2 and K3s tell of them (`etcdsnapshotfiles.k3s.cattle.io`, of the whole cluster). */
 import type { JsonObject } from '../base/json.ts'
-import { ApiError } from '../kube/client/api-error.ts'
+import { isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { amountOf } from '../kube/objects/quantity.ts'
 import type { SnapshotView } from '../rollout/world.ts'
@@ -21,7 +21,7 @@ export async function listSnapshots(client: Client): Promise<readonly SnapshotVi
       kept = (page.first ? views : [...kept, ...views]).toSorted(byWorth).slice(0, MAX_KEPT)
     }
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return 'unknown'
+    if (isNotFound(error)) return 'unknown'
     throw error
   }
   return kept
