@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
 import type { Clock } from '../../base/clock.ts'
 import { DroverError } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import { createHttpsTransport, type HttpsTransport, type HttpsTransportOptions } from './https-transport.ts'
 import { type Access, inClusterAccess } from './in-cluster.ts'
-import { kubeconfigAccess, kubeconfigFiles } from './kubeconfig.ts'
 import { createTunnelAgent, type Env } from './proxy.ts'
 
 export interface ConfigOptions extends Pick<HttpsTransportOptions, 'userAgent' | 'qps' | 'burst' | 'observe'> {
@@ -64,7 +65,16 @@ async function findAccess({ clock, env, kubeConfig, masterURL, serviceAccount }:
       },
     )
   }
+  // A pod pays for no YAML parser.
+  const { kubeconfigAccess } = await import('./kubeconfig.ts')
   return kubeconfigAccess(present, clock)
+}
+
+/** A list of kubeconfig files: the one given, else KUBECONFIG, else ~/.kube/config. */
+function kubeconfigFiles(explicit: string | undefined, env: Env): readonly string[] {
+  const named = explicit ?? env['KUBECONFIG'] ?? ''
+  const files = named.split(delimiter).filter((file) => file !== '')
+  return files.length > 0 ? files : [join(env['HOME'] ?? homedir(), '.kube', 'config')]
 }
 
 const ANONYMOUS = {}

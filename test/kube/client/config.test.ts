@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
@@ -209,14 +209,65 @@ describe('by kubeconfig', () => {
     )
   })
 
-  test.each([
-    ['not YAML', '{{', /config/],
-    ['without a cluster', '{"current-context":"x","clusters":[],"contexts":[],"users":[]}', /current-context "x" names no cluster/],
-  ])('%s is refused with its name', async (_, text, message) => {
-    await expect(open({ kubeConfig: file('config', text) })).rejects.toMatchObject({
-      code: 'Kubeconfig',
-      message: expect.stringMatching(message),
-    })
+  test('of several files each may say a part, and paths stand beside the file that names them', async () => {
+    mkdirSync(join(directory, 'other'))
+    file('other/ca.pem', server.ca ?? '')
+    const context = file(
+      'context',
+      'current-context: here\ncontexts: [{name: here, context: {cluster: c, user: u}}]\nusers: [{name: x}, {name: u, user: {token: t}}]\n',
+    )
+    const cluster = file('other/cluster', `clusters: [{name: c, cluster: {server: '${server.url}/', certificate-authority: ca.pem}}]\n`)
+    const empty = file('empty', '')
+    expect((await headersWith({ env: { KUBECONFIG: [empty, context, cluster].join(':') } }))['authorization']).toBe('Bearer t')
+  })
+
+  test('with a context that names no user, or one without a word, requests are anonymous', async () => {
+    const contexts = [{ name: 'here', context: { cluster: 'c' } }]
+    expect(await headersWith({ kubeConfig: kubeconfig('no-user', { token: 't' }, {}, { contexts }) })).not.toHaveProperty('authorization')
+    const users = [{ name: 'u', user: null }]
+    expect(await headersWith({ kubeConfig: kubeconfig('null-user', {}, {}, { users }) })).not.toHaveProperty('authorization')
+  })
+
+  test('a plugin beside the kubeconfig is found, whatever the working directory', async () => {
+    plugin('beside')
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: './beside' }
+    expect((await headersWith({ kubeConfig: kubeconfig('config', { exec }) }))['authorization']).toBe('Bearer plugin-1')
+  })
+
+  const here = { 'current-context': 'here', contexts: [{ name: 'here', context: { cluster: 'c', user: 'u' } }] }
+  const c = { name: 'c', cluster: { server: 'https://example.test' } }
+  test.each<[string, unknown, RegExp]>([
+    ['not YAML', '{{', /config: /],
+    ['a list', [], /config: is no kubeconfig/],
+    ['with no current context', { clusters: [c] }, /current-context: is not set/],
+    ['with a current context that is nowhere', { 'current-context': 'x' }, /current-context "x" is not among the contexts/],
+    ['with a context without a cluster', { ...here, contexts: [{ name: 'here', context: {} }] }, /context "here" names no cluster/],
+    ['without the cluster', here, /context "here": there is no cluster "c"/],
+    ['without the user', { ...here, clusters: [c] }, /context "here": there is no user "u"/],
+    [
+      'with a server that is no URL',
+      { ...here, clusters: [{ ...c, cluster: { server: 'example.test:6443' } }] },
+      /clusters\[0\]\.cluster\.server: must be the URL/,
+    ],
+    ['without names', { ...here, clusters: [{ cluster: {} }] }, /clusters\[0\]\.name: /],
+    [
+      'with a number for a password',
+      { ...here, clusters: [c], users: [{ name: 'u', user: { username: 'a', password: 7 } }] },
+      /users\[0\]\.user\.password: must be text; a number needs quotes/,
+    ],
+    [
+      'with a plugin without a command',
+      { ...here, clusters: [c], users: [{ name: 'u', user: { exec: {} } }] },
+      /users\[0\]\.user\.exec\.command: must be a program/,
+    ],
+    [
+      'with a certificate that is not there',
+      { ...here, clusters: [c], users: [{ name: 'u', user: { 'client-certificate': 'gone.pem' } }] },
+      /client-certificate: .*ENOENT.*\/gone\.pem/,
+    ],
+  ])('%s is refused with file and field', async (_, content, message) => {
+    const kubeConfig = file('config', typeof content === 'string' ? content : JSON.stringify(content))
+    await expect(open({ kubeConfig })).rejects.toMatchObject({ code: 'Kubeconfig', message: expect.stringMatching(message) })
   })
 
   test('nothing at all is an error that says what to set', async () => {
