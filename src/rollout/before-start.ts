@@ -9,6 +9,7 @@ import { formatTime } from '../base/clock.ts'
 import { clearNode } from './drain/clear.ts'
 import { foresee } from './drain/ahead.ts'
 import { drainsByJob } from './drain/engine.ts'
+import { nodeEvent, planWarning } from './events.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, paused } from './gates/plan-gates.ts'
@@ -102,17 +103,7 @@ function cordon(taken: Taken, pass: Pass, begun: Work): void {
   const again = record.cordon !== undefined
   pass.step(node.name, [
     { ...patchNode(node, { ...record, work, cordon: { at: formatTime(pass.now.wall), plan: state.key } }), unschedulable: true },
-    ...(again
-      ? [
-          {
-            do: 'event',
-            on: { kind: 'Node', namespace: '', name: node.name, uid: node.uid },
-            type: 'Warning',
-            reason: 'CordonedAgain',
-            message: `Plan ${state.key}: somebody uncordoned the node before the upgrade began`,
-          } as const,
-        ]
-      : []),
+    ...(again ? [nodeEvent(node, state.key, 'Warning', 'CordonedAgain', 'somebody uncordoned the node before the upgrade began')] : []),
   ])
   say(taken, pass, 'Preflight')
 }
@@ -330,22 +321,21 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     { do: 'startJob', job: jobRef(job) },
     ...(frail
       ? [
-          {
-            do: 'event',
-            on: { kind: 'Plan', ...state.ref },
-            type: 'Warning',
-            reason: 'EtcdNotRedundant',
-            message: `Node ${node.name}: with ${context.cluster.etcdMembers.length} etcd members the datastore is away while this one is upgraded`,
-          } as const,
+          planWarning(
+            state.ref,
+            node,
+            'EtcdNotRedundant',
+            `with ${context.cluster.etcdMembers.length} etcd members the datastore is away while this one is upgraded`,
+          ),
         ]
       : []),
-    {
-      do: 'event',
-      on: { kind: 'Node', namespace: '', name: node.name, uid: node.uid },
-      type: 'Normal',
-      reason: 'UpgradeStarted',
-      message: `Plan ${state.key}: Job ${name} starts, ${node.kubeletVersion} to ${work.target}, deadline ${jobDeadlineSeconds(state.plan, pass.world.settings.job) ?? 'none'} s${work.snapshot === undefined ? '' : `, etcd snapshot ${work.snapshot}`}`,
-    },
+    nodeEvent(
+      node,
+      state.key,
+      'Normal',
+      'UpgradeStarted',
+      `Job ${name} starts, ${node.kubeletVersion} to ${work.target}, deadline ${jobDeadlineSeconds(state.plan, pass.world.settings.job) ?? 'none'} s${work.snapshot === undefined ? '' : `, etcd snapshot ${work.snapshot}`}`,
+    ),
   ])
   say(taken, pass, 'Preflight', ...(refused === undefined ? [] : [refused]))
 }

@@ -10,6 +10,7 @@ import type { Admission } from './admit.ts'
 import { isComplete } from './blind.ts'
 import { conductOf } from './conduct.ts'
 import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
+import { planEvent } from './events.ts'
 import { type Context, surveyCluster } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, isForeignAndActive } from './gates/plan-gates.ts'
@@ -54,10 +55,7 @@ export function decide(world: World): Decision {
     const on = { namespace: view.namespace, name: view.name, uid: view.uid }
     pass.step(`plan ${view.key}`, [{ do: 'writeStatus', plan: on, resourceVersion: view.resourceVersion, status, confirm: [] }])
     // A step of its own: before Kubernetes 1.30 an API server refuses any status of an object that does not fit its schema.
-    if (!told)
-      pass.step(`unreadable ${view.key}`, [
-        { do: 'event', on: { kind: 'Plan', ...on }, type: 'Warning', reason: 'ValidateFailed', message: view.error },
-      ])
+    if (!told) pass.step(`unreadable ${view.key}`, [planEvent(on, 'Warning', 'ValidateFailed', view.error)])
   }
   for (const state of context.states.values()) {
     try {
@@ -257,7 +255,7 @@ function write(telling: Telling, admission: Admission, pass: Pass): void {
   const told = state.conduct.tell(telling, pass)
   if (told === undefined) return
   const { plan, ref } = state
-  const eventOn = (event: PlanEvent): Action => ({ do: 'event', on: { kind: 'Plan', ...ref }, ...event })
+  const eventOn = ({ type, reason, message }: PlanEvent): Action => planEvent(ref, type, reason, message)
   const left = ADDED_STATUS.filter((field) => plan.status[field] !== undefined && told.status[field] === undefined)
   if (told.aside !== undefined) pass.step(`told ${state.key}`, told.aside.map(eventOn))
   const due = left.length > 0 || told.urgent === true ? now.mono : writeDue(state, told.status, claims, pass)

@@ -7,6 +7,7 @@ import { beatRefused, beatSince, isStarted } from './after-start.ts'
 import { driveTaken, enter, newWork, ofSUC, startHolds } from './before-start.ts'
 import { conductOf } from './conduct.ts'
 import { notBlocked } from './drain/blocked.ts'
+import { nodeEvent } from './events.ts'
 import { isArmed, nextAttempt } from './failures.ts'
 import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
@@ -19,7 +20,7 @@ import { hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import type { Pass } from './pass.ts'
 import { isKnownImage, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
-import { backOut, jobRef, nodeRef, patchNode, recordOf, withoutPast, workOn } from './verdict.ts'
+import { backOut, jobRef, patchNode, recordOf, withoutPast, workOn } from './verdict.ts'
 import { isInTurn } from './strict/turn.ts'
 import { compareToTarget, isKubernetesVersion } from './version.ts'
 import type { JobView, NodeView } from './world.ts'
@@ -293,13 +294,7 @@ function recover(state: PlanState, node: NodeView, pass: Pass): void {
   }
   pass.step(node.name, [
     patchNode(node, withoutPast(recordOf(node), state.key), { uncordon: true, labels: doneLabels(state.plan, state.version, state.hash) }),
-    {
-      do: 'event',
-      on: nodeRef(node),
-      type: 'Normal',
-      reason: 'UpgradeComplete',
-      message: `Plan ${state.key}: found at ${node.kubeletVersion} after a failure`,
-    },
+    nodeEvent(node, state.key, 'Normal', 'UpgradeComplete', `found at ${node.kubeletVersion} after a failure`),
   ])
   pass.node(state.key, node.name, 'Done')
 }
@@ -329,13 +324,13 @@ function adopt(state: PlanState, node: NodeView, context: Context, pass: Pass): 
       // By what we write on the Plan its own controller, back again, would take the Job for outdated and replace it.
       ...(job === undefined || job.complete || job.failed !== undefined ? [] : [{ do: 'shieldJob', job: jobRef(job) } as const]),
       patchNode(node, { ...cordoned, work: found }),
-      {
-        do: 'event',
-        on: nodeRef(node),
-        type: 'Normal',
-        reason: 'Adopted',
-        message: `Plan ${state.key}: work of another controller is taken over${job === undefined ? '' : `, Job ${job.name}`}`,
-      },
+      nodeEvent(
+        node,
+        state.key,
+        'Normal',
+        'Adopted',
+        `work of another controller is taken over${job === undefined ? '' : `, Job ${job.name}`}`,
+      ),
     ])
     pass.node(state.key, node.name, 'Upgrading')
     return 'keep'

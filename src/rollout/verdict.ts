@@ -3,6 +3,7 @@ import { FIELD_MANAGER } from '../api/names.ts'
 import type { FailureReason } from '../api/reasons.ts'
 import type { NodeRecord, Outcome, PlanKey, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
+import { nodeEvent, planEvent, planWarning } from './events.ts'
 import type { Pass } from './pass.ts'
 import type { Action, JobView, NodeView, Ref } from './world.ts'
 
@@ -63,8 +64,6 @@ export function withoutPast(record: NodeRecord, plan: PlanKey): NodeRecord {
   return { ...record, past, blocked }
 }
 
-export const nodeRef = (node: NodeView) => ({ kind: 'Node', namespace: '', name: node.name, uid: node.uid }) as const
-
 export const jobRef = (job: JobView): Ref => ({ namespace: job.namespace, name: job.name, uid: job.uid })
 
 /** The node is done: label, postCompleteLabels, outcome and, unless that happened at the start of a delay, the uncordon. */
@@ -75,13 +74,7 @@ export function finish(pass: Pass, node: NodeView, work: Work): void {
     pass.took(work.plan, (work.provenAt === undefined ? pass.now.wall : Date.parse(work.provenAt)) - Date.parse(work.claimedAt))
   pass.step(node.name, [
     patchNode(node, record, { uncordon: true, labels: work.labels ?? {} }),
-    {
-      do: 'event',
-      on: nodeRef(node),
-      type: 'Normal',
-      reason: 'UpgradeComplete',
-      message: `Plan ${work.plan}: done at ${node.kubeletVersion}`,
-    },
+    nodeEvent(node, work.plan, 'Normal', 'UpgradeComplete', `done at ${node.kubeletVersion}`),
   ])
 }
 
@@ -131,21 +124,13 @@ export function fail(
   actions.push(
     patchNode(node, { ...record, past: { ...record.past, [work.plan]: outcome } }, { uncordon: uncordons(pass, work, more.intact) }),
   )
-  actions.push({
-    do: 'event',
-    on: nodeRef(node),
-    type: 'Warning',
-    reason: failure.reason,
-    message: `Plan ${work.plan}: ${failure.message}`,
-  })
+  actions.push(nodeEvent(node, work.plan, 'Warning', failure.reason, failure.message))
   if (more.plan !== undefined)
-    actions.push({
-      do: 'event',
-      on: { kind: 'Plan', ...more.plan },
-      type: 'Warning',
-      reason: failure.reason,
-      message: more.verbatim === true ? failure.message : `Node ${node.name}: ${failure.message}`,
-    })
+    actions.push(
+      more.verbatim === true
+        ? planEvent(more.plan, 'Warning', failure.reason, failure.message)
+        : planWarning(more.plan, node, failure.reason, failure.message),
+    )
   pass.step(node.name, actions)
 }
 
@@ -164,12 +149,6 @@ function uncordons(pass: Pass, work: Work, intact: boolean): boolean {
 export function backOut(pass: Pass, node: NodeView, work: Work, why: string): void {
   pass.step(node.name, [
     patchNode(node, withoutWork(recordOf(node)), { uncordon: true }),
-    {
-      do: 'event',
-      on: nodeRef(node),
-      type: 'Normal',
-      reason: 'BackedOut',
-      message: `Plan ${work.plan}: node given back untouched: ${why}`,
-    },
+    nodeEvent(node, work.plan, 'Normal', 'BackedOut', `node given back untouched: ${why}`),
   ])
 }

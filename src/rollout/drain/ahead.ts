@@ -1,5 +1,6 @@
 /** Looking before the cordon (design §2, promise 7): whether the node may be drained at all, and what would stand in the way (policy `drain.forecast`). */
 import { type Hold, hold } from '../../api/reasons.ts'
+import { planWarning } from '../events.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import type { NodeView, Phase } from '../world.ts'
@@ -60,16 +61,7 @@ function obstacle(
   pass: Pass,
 ): Foreseen {
   const key = `forecast ${state.key} ${node.name} ${message}`
-  if (!pass.world.since.has(key))
-    pass.step(`forecast ${node.name}`, [
-      {
-        do: 'event',
-        on: { kind: 'Plan', ...state.ref },
-        type: 'Warning',
-        reason: 'DrainForecast',
-        message: `Node ${node.name}: ${message}`,
-      },
-    ])
+  if (!pass.world.since.has(key)) pass.step(`forecast ${node.name}`, [planWarning(state.ref, node, 'DrainForecast', message)])
   pass.fact(key)
   const more = blockedBy === undefined ? {} : { blockedBy }
   if (state.rules.drain.forecast !== 'Enforce')

@@ -6,11 +6,12 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import type { Blocked, NodeRecord, PlanKey, Work } from '../../api/record.ts'
 import { formatTime } from '../../base/clock.ts'
 import { limitOf } from '../../kube/objects/int-or-percent.ts'
+import { warnings } from '../events.ts'
 import { backoffMs, isArmed } from '../failures.ts'
 import type { NodeGate } from '../gates/gate.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
-import { nodeRef, patchNode, recordOf, withoutWork } from '../verdict.ts'
+import { patchNode, recordOf, withoutWork } from '../verdict.ts'
 import type { NodeView } from '../world.ts'
 
 /** What is remembered of a drain of this hash that did not end; undefined also while the node is worked on, and once it is done. */
@@ -120,13 +121,6 @@ export function giveBack(
   const what = how === 'Release' ? 'given back, to be tried again later' : 'it gives its slot back and stays cordoned'
   pass.step(node.name, [
     patchNode(node, { ...withoutWork(record), blocked: { ...record.blocked, [work.plan]: entry } }, { uncordon: how === 'Release' }),
-    { do: 'event', on: nodeRef(node), type: 'Warning', reason: 'DrainTimeout', message: `Plan ${work.plan}: ${message}; ${what}` },
-    {
-      do: 'event',
-      on: { kind: 'Plan', ...state.ref },
-      type: 'Warning',
-      reason: 'DrainTimeout',
-      message: `Node ${node.name}: ${message}; ${what}`,
-    },
+    ...warnings(node, state, 'DrainTimeout', `${message}; ${what}`),
   ])
 }

@@ -2,8 +2,9 @@
 import type { Work } from '../../api/record.ts'
 import { formatTime } from '../../base/clock.ts'
 import type { Taken } from '../before-start.ts'
+import { warnings } from '../events.ts'
 import type { Pass } from '../pass.ts'
-import { fail, nodeRef, recordOf } from '../verdict.ts'
+import { fail, recordOf } from '../verdict.ts'
 import type { JobView } from '../world.ts'
 import { giveBack } from './blocked.ts'
 import { drainNode } from './node.ts'
@@ -29,16 +30,7 @@ export function clearNode(taken: Taken, work: Work, job: JobView | undefined, pa
   const told = `proceeds ${attempt}`
   if (!pass.world.since.has(told)) {
     const message = `drain.timeout is over; the upgrade goes on with pods whose eviction was refused: ${drain.left}`
-    pass.step(`proceeds ${node.name}`, [
-      { do: 'event', on: nodeRef(node), type: 'Warning', reason: 'DrainIncomplete', message: `Plan ${state.key}: ${message}` },
-      {
-        do: 'event',
-        on: { kind: 'Plan', ...state.ref },
-        type: 'Warning',
-        reason: 'DrainIncomplete',
-        message: `Node ${node.name}: ${message}`,
-      },
-    ])
+    pass.step(`proceeds ${node.name}`, warnings(node, state, 'DrainIncomplete', message))
   }
   pass.fact(told)
   return volumesDetached({ state, node }, work, pass)

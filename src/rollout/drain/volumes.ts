@@ -2,9 +2,10 @@
 import { type Hold, hold } from '../../api/reasons.ts'
 import type { Work } from '../../api/record.ts'
 import { formatTime } from '../../base/clock.ts'
+import { warnings } from '../events.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
-import { nodeRef, patchNode, recordOf } from '../verdict.ts'
+import { patchNode, recordOf } from '../verdict.ts'
 import type { NodeView } from '../world.ts'
 
 const POLL_MS = 5000
@@ -53,16 +54,7 @@ export function volumesDetached({ state, node }: { readonly state: PlanState; re
   const told = `attached ${about}`
   if (!pass.world.since.has(told)) {
     const message = `volumes are still attached after drain.volumeDetachTimeout, and the upgrade goes on: ${named}`
-    pass.step(`attached ${node.name}`, [
-      { do: 'event', on: nodeRef(node), type: 'Warning', reason: 'VolumesAttached', message: `Plan ${state.key}: ${message}` },
-      {
-        do: 'event',
-        on: { kind: 'Plan', ...state.ref },
-        type: 'Warning',
-        reason: 'VolumesAttached',
-        message: `Node ${node.name}: ${message}`,
-      },
-    ])
+    pass.step(`attached ${node.name}`, warnings(node, state, 'VolumesAttached', message))
   }
   pass.fact(told)
   return true

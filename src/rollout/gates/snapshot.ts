@@ -2,6 +2,7 @@
 import { type Hold, hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
 import { formatDuration } from '../../kube/objects/duration.ts'
+import { planEvent } from '../events.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import { recordOf } from '../verdict.ts'
@@ -27,9 +28,7 @@ export function watchSnapshots(state: PlanState, context: Context, pass: Pass): 
   const found = missing(state, pass.world)
   if (found === undefined || seen === undefined || pass.now.mono - seen.at > STALE_MS) return
   if (pass.fact(`no etcd snapshot ${ref.uid} ${hash}`).mono !== pass.now.mono) return
-  pass.step(`snapshot ${state.key}`, [
-    { do: 'event', on: { kind: 'Plan', ...ref }, type: 'Warning', reason: 'NoRecentEtcdSnapshot', message: found.message },
-  ])
+  pass.step(`snapshot ${state.key}`, [planEvent(ref, 'Warning', 'NoRecentEtcdSnapshot', found.message)])
 }
 
 /** A server that has been taken already is not held for it: cordoned it would wait for the next scheduled snapshot. */

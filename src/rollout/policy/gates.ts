@@ -9,6 +9,7 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import type { PlanKey } from '../../api/record.ts'
 import { formatTime } from '../../base/clock.ts'
 import { formatDuration } from '../../kube/objects/duration.ts'
+import { planEvent } from '../events.ts'
 import { isArmed } from '../failures.ts'
 import type { PlanGate } from '../gates/gate.ts'
 import type { Pass } from '../pass.ts'
@@ -130,11 +131,9 @@ function tellPassedOver({ at, plan, node, about }: Asking, message: string, pass
   const first = pass.fact(`gate passed over ${plan} ${at} ${about ?? ''} ${node?.uid ?? ''} ${message.slice(0, 80)}`).mono === pass.now.mono
   const view = pass.world.plans.find(({ key }) => key === plan)
   if (!first || view === undefined) return
-  const on = { kind: 'Plan', namespace: view.namespace, name: view.name, uid: view.uid } as const
   const where = node === undefined ? '' : `Node ${node.name}: `
-  pass.step(`gate ${plan}`, [
-    { do: 'event', on, type: 'Warning', reason: 'GatePassedOver', message: `${where}${message}; the policy says to go on` },
-  ])
+  const on = { namespace: view.namespace, name: view.name, uid: view.uid }
+  pass.step(`gate ${plan}`, [planEvent(on, 'Warning', 'GatePassedOver', `${where}${message}; the policy says to go on`)])
 }
 
 /** Before the first node of a hash is taken, and only then. */

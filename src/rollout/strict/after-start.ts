@@ -8,11 +8,12 @@ import { LABEL_OBJECTSET } from '../../api/names.ts'
 import { formatDuration } from '../../kube/objects/duration.ts'
 import { driveStarted, jobGone, type Started } from '../after-start.ts'
 import { newWork } from '../before-start.ts'
+import { nodeEvent, planEvent } from '../events.ts'
 import { applyJob } from '../job.ts'
 import { jobInputOf } from '../job-input.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
-import { fail, jobRef, nodeRef, patchNode, recordOf, withoutPast, withoutWork } from '../verdict.ts'
+import { fail, jobRef, patchNode, recordOf, withoutPast, withoutWork } from '../verdict.ts'
 import { compareToTarget } from '../version.ts'
 import type { Action, JobView, Phase } from '../world.ts'
 
@@ -121,13 +122,13 @@ function withoutJob(started: Started, pass: Pass): void {
 function giveBack({ node, work }: Started, why: string, pass: Pass): void {
   pass.step(node.name, [
     patchNode(node, withoutWork(recordOf(node)), { uncordon: true }),
-    { do: 'event', on: nodeRef(node), type: 'Normal', reason: 'BackedOut', message: `Plan ${work.plan}: node given back: ${why}` },
+    nodeEvent(node, work.plan, 'Normal', 'BackedOut', `node given back: ${why}`),
   ])
   pass.node(work.plan, node.name, 'Pending')
 }
 
 function onPlan({ plan }: Started, type: 'Normal' | 'Warning', reason: string, message: string): Action[] {
-  return plan === undefined ? [] : [{ do: 'event', on: { kind: 'Plan', ...plan }, type, reason, message }]
+  return plan === undefined ? [] : [planEvent(plan, type, reason, message)]
 }
 
 const goDuration = (ms: number): string => formatDuration(BigInt(Math.trunc(ms)) * 1_000_000n + BigInt(Math.round((ms % 1) * 1_000_000)))

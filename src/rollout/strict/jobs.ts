@@ -4,12 +4,13 @@
  */
 import { LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN, LABEL_ROLE, LABEL_VERSION } from '../../api/names.ts'
 import { formatDuration, parseDuration } from '../../kube/objects/duration.ts'
+import { planEvent } from '../events.ts'
 import type { Context } from '../gates/gate.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import { doneLabels } from '../post-complete-labels.ts'
 import { jobRef, patchNode, recordOf } from '../verdict.ts'
-import type { Action, JobView, NodeView } from '../world.ts'
+import type { JobView, NodeView } from '../world.ts'
 import { isInTurn } from './turn.ts'
 
 export function tidyAsSUC(context: Context, pass: Pass): void {
@@ -108,8 +109,7 @@ function expire(job: JobView, pass: Pass): void {
 
 function tell(job: JobView, state: PlanState, type: 'Normal' | 'Warning', reason: string, message: string, pass: Pass): void {
   if (pass.fact(`told ${job.uid} ${reason}`).mono !== pass.now.mono) return
-  const event: Action = { do: 'event', on: { kind: 'Plan', ...state.ref }, type, reason, message }
-  pass.step(`told ${job.uid}`, [event])
+  pass.step(`told ${job.uid}`, [planEvent(state.ref, type, reason, message)])
 }
 
 function remove(job: JobView, pass: Pass): void {
