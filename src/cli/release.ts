@@ -7,8 +7,8 @@ import { CONNECTION_FLAGS, openSession } from './connect.ts'
 
 const USAGE = `usage: drover release [--all] [--force] [options]
 
-Uncordons the nodes that Drover cordoned, empties the slots it holds and removes its records. Stop the controller first
-(kubectl -n system-upgrade scale deployment drover --replicas=0): it would take nodes again.
+Uncordons the nodes that Drover cordoned, empties the slots it holds, removes its records and gives back kured's lock.
+Stop the controller first (kubectl -n system-upgrade scale deployment drover --replicas=0): it would take nodes again.
 
   --all              also forget failures and rollout memories, and the records of upgrades that run (their Jobs go on)
   --force            go on although a controller holds the Lease

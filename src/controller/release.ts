@@ -22,6 +22,7 @@ import type { Client } from '../kube/client/client.ts'
 import { safeName } from '../rollout/names.ts'
 import { cordonIsOurs, recordOf } from '../rollout/verdict.ts'
 import type { JobView, NodeView } from '../rollout/world.ts'
+import { releaseKured } from './release-kured.ts'
 import { jobView, nodeView, planView } from './views.ts'
 
 /** A node's heartbeat may come between a read and a write; so often an object is read and written again. */
@@ -43,7 +44,7 @@ export interface ReleaseOptions {
 
 /** Goes on past what cannot be written: `left` names it. */
 export async function release(client: Client, options: ReleaseOptions): Promise<Released> {
-  const report: Report = { done: [], left: [], held: new Map(), heldNodes: new Set() }
+  const report: Report = { done: [], left: [], held: new Map(), heldNodes: new Set(), busy: new Set() }
   const { namespace } = options
   const { items: nodes } = await client.list('/api/v1/nodes')
   for (const raw of nodes) {
@@ -72,7 +73,10 @@ export async function release(client: Client, options: ReleaseOptions): Promise<
       report.done.push(`pull pod ${pod.metadata.name}: removed`)
     })
   }
-  return report
+  const kured = await releaseKured(client, { namespace, name: options.controllerName }, [...report.busy], TRIES)
+  if (kured.done !== undefined) report.done.push(kured.done)
+  if (kured.left !== undefined) report.left.push(kured.left)
+  return { done: report.done, left: report.left }
 }
 
 interface Report extends Released {
@@ -82,6 +86,8 @@ interface Report extends Released {
   readonly held: Map<string, string>
   /** Names of nodes that keep their record. */
   readonly heldNodes: Set<string>
+  /** Names of nodes of ours whose upgrade goes on, or may. */
+  readonly busy: Set<string>
 }
 
 /** Tries one object, again with a fresh read after a conflict; what cannot be done is reported, what is gone is fine. */
@@ -114,10 +120,11 @@ async function releaseNode(
   client: Client,
   node: NodeView | undefined,
   { all, namespace }: ReleaseOptions,
-  { done, left, held, heldNodes }: Report,
+  { done, left, held, heldNodes, busy }: Report,
 ): Promise<void> {
   if (node?.record === undefined) return
   if (!node.record.ok) {
+    busy.add(node.name)
     heldNodes.add(node.name)
     left.push(`node ${node.name}: its record cannot be read (${node.record.error}); remove annotation ${ANNOTATION_RECORD} by hand`)
     return
@@ -125,6 +132,7 @@ async function releaseNode(
   const record = recordOf(node)
   const { work } = record
   const foreign = work !== undefined && !work.plan.startsWith(`${namespace}/`)
+  if (!foreign && work?.startedAt !== undefined) busy.add(node.name)
   if (foreign || (work?.startedAt !== undefined && !all)) {
     left.push(
       `node ${node.name}: ${foreign ? `works for Plan ${work.plan} of another namespace` : `Plan ${work?.plan} upgrades it right now; let it end, or use --all to forget it`}`,

@@ -16,8 +16,8 @@ export const KURED = { namespace: 'kube-system', name: 'kured' } as const
 const DAEMONSET = `DaemonSet/${KURED.namespace}/${KURED.name}`
 
 /** The lock is renewed while it is needed; left behind, it ends by itself. */
-const TTL_MS = 3_600_000
-const RENEW_MS = TTL_MS / 3
+export const KURED_TTL_MS = 3_600_000
+const RENEW_MS = KURED_TTL_MS / 3
 const POLL_MS = 10_000
 /** While nothing is to be taken: a leader that has just begun may find a lock of ours. */
 const IDLE_POLL_MS = 600_000
@@ -85,6 +85,16 @@ function isOurs({ nodeID }: Entry, settings: Pick<Settings, 'namespace' | 'name'
   return nodeID === id || String(nodeID).startsWith(`${id}/`)
 }
 
+/** Who stands in the lock, also past its end. What cannot be read was not written by us. */
+export function holdersOf(
+  lock: string | undefined,
+  settings: Pick<Settings, 'namespace' | 'name'>,
+): { readonly ours: boolean; readonly others: readonly string[] } {
+  const entries = lock === undefined ? [] : (readEntries(lock) ?? [])
+  const others = entries.filter((entry) => !isOurs(entry, settings))
+  return { ours: others.length < entries.length, others: [...new Set(others.map(({ nodeID }) => String(nodeID)))] }
+}
+
 /** `TTL` is in nanoseconds; 0 or none never ends. */
 function isOver({ created, TTL }: Entry, nowMs: number): boolean {
   if (typeof TTL !== 'number' || TTL <= 0) return false
@@ -99,7 +109,7 @@ function ourLock({ settings, now }: World, { owners }: KuredView): string {
     nodeID,
     metadata: { unschedulable: false },
     created: new Date(now.wall).toISOString(),
-    TTL: TTL_MS * 1e6,
+    TTL: KURED_TTL_MS * 1e6,
   })
   if (owners <= 1) return JSON.stringify(entry(id))
   const locks = Array.from({ length: Math.min(owners, MAX_OWNERS) }, (_, index) => entry(`${id}/${index + 1}`))

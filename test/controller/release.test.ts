@@ -8,7 +8,10 @@ import { aPlan, aWork } from '../rollout/build.ts'
 type Answer = (path: string, call: string) => JsonObject | number
 
 /** An API server of answers: lists as given, and for each other call an object or the status of a refusal. */
-function serverOf(lists: { nodes?: JsonObject[]; jobs?: JsonObject[]; plans?: JsonObject[] }, answer: Answer) {
+function serverOf(
+  { kured, ...lists }: { nodes?: JsonObject[]; jobs?: JsonObject[]; plans?: JsonObject[]; kured?: () => JsonObject | number },
+  answer: Answer,
+) {
   const calls: string[] = []
   const options: unknown[] = []
   const call = async (verb: string, path: string, given?: unknown): Promise<JsonObject> => {
@@ -22,7 +25,12 @@ function serverOf(lists: { nodes?: JsonObject[]; jobs?: JsonObject[]; plans?: Js
     list: async (path: string) => ({
       items: lists[path.split('/').at(-1) as keyof typeof lists] ?? [],
     }),
-    get: (path: string) => call('GET', path),
+    get: async (path: string) => {
+      if (!path.endsWith('/daemonsets/kured')) return call('GET', path)
+      const said = kured?.() ?? 404
+      if (typeof said === 'number') throw new ApiError(`GET ${path}`, { status: said, body: { message: 'as the test wants' } })
+      return said
+    },
     mergePatch: (path: string, body: unknown) => call('PATCH', path, body),
     delete: (path: string, given: unknown) => call('DELETE', path, given),
   } as unknown as Client
@@ -161,4 +169,84 @@ test('a request to hooks goes with the record of the work that asked', async () 
     { metadata: { annotations: { 'drover.io/hook-request': null } } },
     { metadata: { annotations: expect.not.objectContaining({ 'drover.io/hook-request': null }) } },
   ])
+})
+
+describe("kured's lock", () => {
+  const entry = (nodeID: string) => ({ nodeID, created: '2026-03-02T11:00:00Z', TTL: 3.6e12 })
+  const ours = entry('drover/s/c')
+  const started = aWork(aPlan('p'), { plan: 's/p', startedAt: '2026-03-02T11:01:00Z', jobUID: 'uid-j' })
+  const daemonSet = (lock: unknown, resourceVersion = '7'): JsonObject => ({
+    metadata: { name: 'kured', uid: 'uid-kured', resourceVersion, annotations: { 'weave.works/kured-node-lock': JSON.stringify(lock) } },
+    spec: { template: { spec: { containers: [] } } },
+  })
+  const given = { metadata: { uid: 'uid-kured', resourceVersion: '7', annotations: { 'weave.works/kured-node-lock': null } } }
+
+  test.each([
+    ['one', ours],
+    ['several', { ...ours, maxOwners: 2, locks: [entry('drover/s/c/1'), entry('drover/s/c/2')] }],
+  ])('is given back where Drover holds it, as %s', async (_, lock) => {
+    const { calls, options, run } = serverOf({ nodes: [node('a')], kured: () => daemonSet(lock) }, () => daemonSet({}))
+    expect(await run()).toEqual({ done: ['node a: released', "kured's lock: given back"], left: [] })
+    expect(calls).toEqual(['PATCH a', 'PATCH kured'])
+    expect(options[1]).toEqual(given)
+  })
+
+  test.each([
+    ['a node', entry('agent-1')],
+    ['another controller', entry('drover/s/c2')],
+    ['a controller of another namespace', entry('drover/t/c')],
+    ['nobody', { nodeID: '' }],
+    ['what cannot be read', 'drover/s/c'],
+  ])('of %s is nothing of ours', async (_, lock) => {
+    const { calls, run } = serverOf({ kured: () => daemonSet(lock) }, () => ({}))
+    expect([await run(), calls]).toEqual([{ done: [], left: [] }, []])
+  })
+
+  test('in which a node stands beside us is left, and told', async () => {
+    const { calls, run } = serverOf({ kured: () => daemonSet({ ...ours, locks: [ours, entry('agent-1')] }) }, () => ({}))
+    const { done, left } = await run()
+    expect([done, calls]).toEqual([[], []])
+    expect(left).toEqual([expect.stringMatching(/^kured's lock: .*agent-1 holds it, too.*by itself/)])
+  })
+
+  test('that a node of kured took meanwhile stays its own', async () => {
+    const locks = [daemonSet(ours), daemonSet(entry('agent-1'), '8')]
+    const { calls, run } = serverOf({ kured: () => locks.shift()! }, () => 409)
+    expect([await run(), calls]).toEqual([{ done: [], left: [] }, ['PATCH kured']])
+  })
+
+  test('whose DaemonSet changes again and again is told', async () => {
+    const { calls, run } = serverOf({ kured: () => daemonSet(ours) }, () => 409)
+    const { done, left } = await run()
+    expect([done, calls]).toEqual([[], Array(4).fill('PATCH kured')])
+    expect(left).toEqual([expect.stringMatching(/^kured's lock: .*run it again/)])
+  })
+
+  test.each([
+    ['read', { kured: () => 403 }],
+    ['written', { kured: () => daemonSet(ours) }],
+  ])('that cannot be %s is told', async (_, lists) => {
+    const { run } = serverOf(lists, () => 403)
+    expect(await run()).toEqual({ done: [], left: [expect.stringMatching(/^kured's lock: .*as the test wants.*by itself/)] })
+  })
+
+  test.each([
+    ['upgrades', started, false],
+    ['is to be forgotten while it upgrades', started, true],
+  ])('is kept for a node that %s', async (_, work, all) => {
+    const { calls, run } = serverOf({ nodes: [node('a', '1', work)], kured: () => daemonSet(ours) }, () => ({}))
+    const { left } = await run(all)
+    expect(left.at(-1)).toMatch(/^kured's lock: kept for node a;.*run it again/)
+    expect(calls).not.toContain('PATCH kured')
+  })
+
+  test('is kept for a node whose record cannot be read, and not for one of another namespace', async () => {
+    const unreadable = node('a') as { metadata: { annotations: Record<string, string> } }
+    unreadable.metadata.annotations['drover.io/node-upgrade'] = '{'
+    const first = serverOf({ nodes: [unreadable as unknown as JsonObject], kured: () => daemonSet(ours) }, () => ({}))
+    expect((await first.run()).left.at(-1)).toMatch(/^kured's lock: kept/)
+    const foreign = { ...started, plan: 't/p' }
+    const second = serverOf({ nodes: [node('a', '1', foreign)], kured: () => daemonSet(ours) }, () => daemonSet({}))
+    expect((await second.run()).done).toEqual(["kured's lock: given back"])
+  })
 })

@@ -1,6 +1,8 @@
 /** kured and Drover on the same nodes, with a RolloutPolicy that keeps them out of each other's way. */
 import { describe, expect } from '@jest/globals'
 import type { ApiObject } from '../../../src/sandbox/server/types.ts'
+import { release } from '../../../src/controller/release.ts'
+import { createClient } from '../../../src/kube/client/client.ts'
 import { agents, agentsOnly, HOUR, MINUTE, SECOND, story, type Story } from './story.ts'
 
 const AGENTS = ['agent-1', 'agent-2', 'agent-3']
@@ -59,6 +61,23 @@ describe('coordinate.kured', () => {
     await s.begin('drover-2')
     await s.until('all is done', () => s.complete('agents'))
     await s.until('the lock is given back', () => holder(s) === undefined, MINUTE)
+  })
+
+  story('`drover release` gives the lock back as soon as no upgrade goes on', { cluster }, async (s) => {
+    await s.begin()
+    await s.apply(policy)
+    await s.apply(agents())
+    await s.until('an upgrade runs', () => AGENTS.some((node) => s.record(node).work?.startedAt !== undefined && s.runs(node) > 0))
+    s.crash()
+    const client = createClient(s.sandbox.process('release', 'person'), { signal: new AbortController().signal })
+    const released = () =>
+      s.sandbox.finish(release(client, { namespace: 'system-upgrade', controllerName: 'system-upgrade-controller', all: true }))
+    expect((await released()).left).toEqual([expect.stringMatching(/^kured's lock: kept for node agent-\d;/)])
+    expect(holder(s)).toMatch(/^drover\//)
+    expect(await released()).toEqual({ done: ["kured's lock: given back"], left: [] })
+    expect(holder(s)).toBeUndefined()
+    await setLock(s, 'agent-3')
+    expect([await released(), holder(s)]).toEqual([{ done: [], left: [] }, 'agent-3'])
   })
 
   story('without its DaemonSet no node is taken, and somebody who says false lets the rollout go on', {}, async (s) => {
