@@ -50,12 +50,12 @@ export function decide(world: World): Decision {
     if (view.plan !== undefined) continue
     pass.planHold(view.key, hold('PlanUnreadable', view.error))
     const status = unreadableStatus(view, world.settings, world.now)
-    const told = pass.fact(`unreadable ${view.uid} ${view.error}`).mono !== pass.now.mono
+    const first = pass.isNew(`unreadable ${view.uid} ${view.error}`)
     if (status === undefined) continue
     const on = { namespace: view.namespace, name: view.name, uid: view.uid }
     pass.step(`plan ${view.key}`, [{ do: 'writeStatus', plan: on, resourceVersion: view.resourceVersion, status, confirm: [] }])
     // A step of its own: before Kubernetes 1.30 an API server refuses any status of an object that does not fit its schema.
-    if (!told) pass.step(`unreadable ${view.key}`, [planEvent(on, 'Warning', 'ValidateFailed', view.error)])
+    if (first) pass.step(`unreadable ${view.key}`, [planEvent(on, 'Warning', 'ValidateFailed', view.error)])
   }
   for (const state of context.states.values()) {
     try {

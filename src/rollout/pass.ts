@@ -13,6 +13,8 @@ export interface Pass {
   notice(notice: Notice): void
   /** Asserts a fact and says since when it has stood; in the pass that first asserts it: now. */
   fact(key: string): Moment
+  /** Asserts a fact, too. True = it did not stand before this pass: what is told once is told now. */
+  isNew(key: string): boolean
   /** Asks to be called again at this monotonic time at the latest. */
   lookAt(mono: number): void
   planHold(plan: PlanKey, hold: Hold): void
@@ -74,6 +76,10 @@ export function createPass(world: World): Pass {
     fact(key) {
       facts.add(key)
       return world.since.get(key) ?? world.now
+    },
+    isNew(key) {
+      facts.add(key)
+      return !world.since.has(key)
     },
     lookAt(mono) {
       if (next === undefined || mono < next) next = mono

@@ -162,7 +162,7 @@ function holdsOn(state: PlanState, node: NodeView, context: Context): Hold[] {
 function isWedged(state: PlanState, node: NodeView, pass: Pass): boolean {
   if (state.conduct.mode !== 'strict' || isInTurn(state.plan.status.applying, node.name)) return false
   const made = applyJob({ ...jobInputOf(state, node, pass), mode: 'strict', attempt: firstAttempt(state.ref.uid) })
-  const first = pass.fact(`wedged ${node.uid} ${state.hash}`).mono === pass.now.mono
+  const first = pass.isNew(`wedged ${node.uid} ${state.hash}`)
   if (first && made.ok) pass.step(node.name, [{ do: 'createJob', job: made.job }])
   pass.node(
     state.key,

@@ -66,3 +66,14 @@ describe('what the API server refuses', () => {
     expect(planHolds(decide(aWorld({ plans: [aPlan('p')], nodes: [aNode('a')], observed: { setbacks } })), PLAN)).toContain('Refused')
   })
 })
+
+describe('a fact', () => {
+  test('is new in the pass that first asserts it, though another follows in the same moment', () => {
+    const first = createPass(aWorld())
+    expect(first.isNew('told')).toBe(true)
+    const { now } = first
+    const next = createPass(aWorld({ now, since: new Map([...first.decision().facts].map((key) => [key, now])) }))
+    expect([next.isNew('told'), next.isNew('another')]).toEqual([false, true])
+    expect([...next.decision().facts].sort()).toEqual(['another', 'told'])
+  })
+})

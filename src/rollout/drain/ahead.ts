@@ -60,9 +60,8 @@ function obstacle(
   say: (found: Hold) => void,
   pass: Pass,
 ): Foreseen {
-  const key = `forecast ${state.key} ${node.name} ${message}`
-  if (!pass.world.since.has(key)) pass.step(`forecast ${node.name}`, [planWarning(state.ref, node, 'DrainForecast', message)])
-  pass.fact(key)
+  if (pass.isNew(`forecast ${state.key} ${node.name} ${message}`))
+    pass.step(`forecast ${node.name}`, [planWarning(state.ref, node, 'DrainForecast', message)])
   const more = blockedBy === undefined ? {} : { blockedBy }
   if (state.rules.drain.forecast !== 'Enforce')
     return { drains: 'yes', warning: hold('DrainBlocked', `node ${node.name}: ${message}`, more) }

@@ -27,12 +27,10 @@ export function clearNode(taken: Taken, work: Work, job: JobView | undefined, pa
   }
   if (!drain.done) return false
   if (drain.left === undefined) return volumesDetached({ state, node }, work, pass)
-  const told = `proceeds ${attempt}`
-  if (!pass.world.since.has(told)) {
+  if (pass.isNew(`proceeds ${attempt}`)) {
     const message = `drain.timeout is over; the upgrade goes on with pods whose eviction was refused: ${drain.left}`
     pass.step(`proceeds ${node.name}`, warnings(node, state, 'DrainIncomplete', message))
   }
-  pass.fact(told)
   return volumesDetached({ state, node }, work, pass)
 }
 

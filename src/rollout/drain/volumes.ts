@@ -51,11 +51,9 @@ export function volumesDetached({ state, node }: { readonly state: PlanState; re
     say(hold('VolumesAttached', message, { retryAt: endMs }))
     return false
   }
-  const told = `attached ${about}`
-  if (!pass.world.since.has(told)) {
+  if (pass.isNew(`attached ${about}`)) {
     const message = `volumes are still attached after drain.volumeDetachTimeout, and the upgrade goes on: ${named}`
     pass.step(`attached ${node.name}`, warnings(node, state, 'VolumesAttached', message))
   }
-  pass.fact(told)
   return true
 }

@@ -27,8 +27,8 @@ export function watchSnapshots(state: PlanState, context: Context, pass: Pass): 
   const seen = pass.world.observed.snapshots.get('etcd')
   const found = missing(state, pass.world)
   if (found === undefined || seen === undefined || pass.now.mono - seen.at > STALE_MS) return
-  if (pass.fact(`no etcd snapshot ${ref.uid} ${hash}`).mono !== pass.now.mono) return
-  pass.step(`snapshot ${state.key}`, [planEvent(ref, 'Warning', 'NoRecentEtcdSnapshot', found.message)])
+  if (pass.isNew(`no etcd snapshot ${ref.uid} ${hash}`))
+    pass.step(`snapshot ${state.key}`, [planEvent(ref, 'Warning', 'NoRecentEtcdSnapshot', found.message)])
 }
 
 /** A server that has been taken already is not held for it: cordoned it would wait for the next scheduled snapshot. */

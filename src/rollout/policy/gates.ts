@@ -128,7 +128,7 @@ const text = (ms: number): string => formatDuration(BigInt(ms) * 1_000_000n)
 
 /** Once, when it happens. */
 function tellPassedOver({ at, plan, node, about }: Asking, message: string, pass: Pass): void {
-  const first = pass.fact(`gate passed over ${plan} ${at} ${about ?? ''} ${node?.uid ?? ''} ${message.slice(0, 80)}`).mono === pass.now.mono
+  const first = pass.isNew(`gate passed over ${plan} ${at} ${about ?? ''} ${node?.uid ?? ''} ${message.slice(0, 80)}`)
   const view = pass.world.plans.find(({ key }) => key === plan)
   if (!first || view === undefined) return
   const where = node === undefined ? '' : `Node ${node.name}: `

@@ -108,8 +108,7 @@ function expire(job: JobView, pass: Pass): void {
 }
 
 function tell(job: JobView, state: PlanState, type: 'Normal' | 'Warning', reason: string, message: string, pass: Pass): void {
-  if (pass.fact(`told ${job.uid} ${reason}`).mono !== pass.now.mono) return
-  pass.step(`told ${job.uid}`, [planEvent(state.ref, type, reason, message)])
+  if (pass.isNew(`told ${job.uid} ${reason}`)) pass.step(`told ${job.uid}`, [planEvent(state.ref, type, reason, message)])
 }
 
 function remove(job: JobView, pass: Pass): void {

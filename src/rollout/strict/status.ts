@@ -52,16 +52,12 @@ export function statusAsSUC(telling: Telling, pass: Pass): Told | undefined {
     },
     events,
     // SUC says it anew in each try; here once for as long as it lasts, and after what led to it.
-    aside: events.length > 0 ? [] : lasting.filter((event) => isNew(event, state, pass)),
+    aside: events.length > 0 ? [] : lasting.filter(({ reason, message }) => pass.isNew(`told ${state.key} ${reason} ${message}`)),
     urgent: applying.length === old.applying.length && differ(applying, old.applying),
   }
 }
 
 const differ = (a: readonly string[], b: readonly string[]): boolean => a.join() !== b.join()
-
-function isNew({ reason, message }: PlanEvent, { key }: PlanState, pass: Pass): boolean {
-  return pass.fact(`told ${key} ${reason} ${message}`).mono === pass.now.mono
-}
 
 type Say = (type: PlanEvent['type'], reason: string, message: string) => void
 
