@@ -9,7 +9,7 @@ import { formatTime } from '../base/clock.ts'
 import type { Pass } from './pass.ts'
 import { finalRefusal, refusalText } from './payload-word.ts'
 import { nodeEndAnswer } from './policy/gates.ts'
-import { hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
+import { hookedAttempt, hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import type { Rules } from './policy/rules.ts'
 import type { PlanState } from './plan-state.ts'
 import { beginSoak, fail, finish, jobRef, patchNode, recordOf } from './verdict.ts'
@@ -176,7 +176,7 @@ function lostAgain(started: Started, pass: Pass): boolean {
 function afterHooks(started: Started, { hooks }: Rules, pass: Pass): boolean {
   const { node, work } = started
   if (hooks.after.length === 0) return true
-  const token = hookToken('after', { hash: work.hash, attempt: work.attempt, since: work.claimedAt })
+  const token = hookToken('after', hookedAttempt(work))
   const holds = hookHolds(hooks.after, node, token, pass)
   if (holds.length === 0) return true
   requestHooks(node, recordOf(node), token, pass)

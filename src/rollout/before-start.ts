@@ -19,7 +19,7 @@ import { jobInputOf } from './job-input.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
 import { finalRefusal, refusalText, snapshotOf } from './payload-word.ts'
 import { hasNodeEnd } from './policy/gates.ts'
-import { type Attempt, hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
+import { hookedAttempt, hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import { prepareJob, prepareJobName } from './prepare-job.ts'
 import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
@@ -86,7 +86,7 @@ export function enter(taken: Taken, pass: Pass): boolean {
   const work = newWork(taken, pass)
   const record = { ...recordOf(node), work }
   if (state.rules.hooks.before.length > 0) {
-    pass.step(node.name, [{ ...patchNode(node, record), hook: hookToken('before', attemptOf(work)) }])
+    pass.step(node.name, [{ ...patchNode(node, record), hook: hookToken('before', hookedAttempt(work)) }])
     say(taken, pass, 'Preflight')
   } else if (clearsNodes && work.kubectl === undefined && spec.prepare === undefined && state.cordons && !node.unschedulable)
     cordon(taken, pass, work)
@@ -177,8 +177,6 @@ function mayCordon(taken: Taken, pass: Pass): boolean {
   return recordOf(node).cordon !== undefined || foresee(taken, 'Preflight', pass).drains === 'yes'
 }
 
-export const attemptOf = (work: Work): Attempt => ({ hash: work.hash, attempt: work.attempt, since: work.claimedAt })
-
 /** The hooks have acknowledged, or there were none when this attempt got further: an edit of the policy counts from the next node on. */
 function isUnderWay(node: NodeView, work: Work, job: JobView | undefined): boolean {
   const { cordon } = recordOf(node)
@@ -190,7 +188,7 @@ function isUnderWay(node: NodeView, work: Work, job: JobView | undefined): boole
 function acknowledged(taken: Taken, pass: Pass, work: Work): boolean {
   const { state, node } = taken
   const { problem, hooks } = state.rules
-  const token = hookToken('before', attemptOf(work))
+  const token = hookToken('before', hookedAttempt(work))
   // They were asked, and what the policy says now cannot be read.
   if (problem !== undefined && node.hook?.request === token) {
     say(taken, pass, 'Preflight', problem)

@@ -5,22 +5,25 @@
 import type { HookSpec } from '../../api/gate.ts'
 import { ANNOTATION_HOOK } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
-import type { NodeRecord } from '../../api/record.ts'
+import type { NodeRecord, Work } from '../../api/record.ts'
 import { formatDuration } from '../../kube/objects/duration.ts'
 import type { Pass } from '../pass.ts'
 import { patchNode } from '../verdict.ts'
 import type { NodeView } from '../world.ts'
 
 /** What makes an attempt one that never comes again. */
-export interface Attempt {
+interface HookedAttempt {
   readonly hash: string
   readonly attempt: number
   /** When it began, as `metav1.Time` is written. */
   readonly since: string
 }
 
+/** The attempt that is under way. */
+export const hookedAttempt = ({ hash, attempt, claimedAt }: Work): HookedAttempt => ({ hash, attempt, since: claimedAt })
+
 /** Such as `before/1f2e3d4c/1/20260302T120000Z`. */
-export const hookToken = (when: 'before' | 'after', { hash, attempt, since }: Attempt): string =>
+export const hookToken = (when: 'before' | 'after', { hash, attempt, since }: HookedAttempt): string =>
   `${when}/${hash.slice(0, 8)}/${attempt}/${since.replaceAll(/[-:]/g, '')}`
 
 /** One hold for each hook that has not acknowledged; none = all have. */
