@@ -194,25 +194,28 @@ function completeCondition({ state, applying, tally, failure, report }: StatusIn
   if (state.invalid !== undefined || state.hash === '') return not('NotReady', 'Plan is not valid and resolved')
   if (failure !== undefined) return not('JobFailed', failure)
   if (state.stepping !== undefined) return not('Stepping', steppingText(state.stepping, state.version, applying, tally, report))
-  if (applying.length > 0)
-    return not('SyncJob', `${tally.done} of ${tally.selected} nodes done; at work on ${[...applying].sort().slice(0, 5).join(', ')}`)
+  if (applying.length > 0) return not('SyncJob', `${nodesDone(tally)}; ${atWorkOn(applying)}`)
   if (tally.selected === 0)
     return { type: 'Complete', status: 'True', reason: 'NoMatchingNodes', message: 'spec.nodeSelector matches no node' }
   if (tally.done === tally.selected) return { type: 'Complete', status: 'True', reason: 'Complete', message: '' }
   const first = leadingHold(report)
   if (first?.reason === 'OutsideWindow') return not('Waiting', first.message)
-  return first === undefined ? not('SyncJob', `${tally.done} of ${tally.selected} nodes done`) : not(first.reason, first.message)
+  return first === undefined ? not('SyncJob', nodesDone(tally)) : not(first.reason, first.message)
 }
 
 /** However far the step is: the way is not at its end. */
 function steppingText(stepping: Stepping, version: string, applying: readonly string[], tally: Tally, report: PlanReport): string {
   const step = `step ${version} on the way to ${stepping.target}`
-  if (applying.length > 0)
-    return `${step}: ${tally.done} of ${tally.selected} nodes done; at work on ${[...applying].sort().slice(0, 5).join(', ')}`
+  if (applying.length > 0) return `${step}: ${nodesDone(tally)}; ${atWorkOn(applying)}`
   const first = leadingHold(report)
   if (first?.reason === 'Stepping') return first.message
-  return `${step}: ${tally.done} of ${tally.selected} nodes done${first === undefined ? '' : `; ${first.reason}: ${first.message}`}`
+  return `${step}: ${nodesDone(tally)}${first === undefined ? '' : `; ${first.reason}: ${first.message}`}`
 }
+
+const nodesDone = ({ done, selected }: Tally): string => `${done} of ${selected} nodes done`
+
+/** The first five, by name. */
+const atWorkOn = (applying: readonly string[]): string => `at work on ${[...applying].sort().slice(0, 5).join(', ')}`
 
 /** The hold a reader wants first: the Plan's, else the first node's. */
 export const leadingHold = (report: PlanReport): Hold | undefined => findLeading(report)?.hold
@@ -224,7 +227,7 @@ function kstatusConditions({ stalled, tally, failure }: StatusInput, complete: W
   const exceeded = stalled?.reason === 'MaxFailuresExceeded'
   const reason = failure !== undefined && !exceeded ? 'NodeFailed' : (stalled?.reason ?? 'Stalled')
   const why = (exceeded ? undefined : failure) ?? stalled?.message ?? ''
-  const progress = `${tally.done} of ${tally.selected} nodes done`
+  const progress = nodesDone(tally)
   return [
     {
       type: 'Ready',
