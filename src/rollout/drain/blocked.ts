@@ -13,6 +13,7 @@ import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import { patchNode, recordOf, withoutWork } from '../verdict.ts'
 import type { NodeView } from '../world.ts'
+import { upToThree } from './some-names.ts'
 
 /** What is remembered of a drain of this hash that did not end; undefined also while the node is worked on, and once it is done. */
 export function blockedOn(state: PlanState, node: NodeView): Blocked | undefined {
@@ -73,12 +74,7 @@ export function tooManyBlocked(state: PlanState): Hold | undefined {
   const first = quarantined ?? blocked[0]
   return hold(
     'TooManyBlockedNodes',
-    `${blocked.length} node${blocked.length === 1 ? '' : 's'} could not be drained in time (${blocked
-      .slice(0, 3)
-      .map(({ name }) => name)
-      .join(
-        ', ',
-      )}${blocked.length > 3 ? ', …' : ''}); ${policy === undefined ? 'the default' : `RolloutPolicy ${policy.name}`} allows ${limit}`,
+    `${blocked.length} node${blocked.length === 1 ? '' : 's'} could not be drained in time (${upToThree(blocked.map(({ name }) => name))}); ${policy === undefined ? 'the default' : `RolloutPolicy ${policy.name}`} allows ${limit}`,
     { blockedBy: `Node//${first?.name}`, endedBy: quarantined === undefined ? 'cluster' : 'person' },
   )
 }

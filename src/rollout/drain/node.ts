@@ -2,6 +2,7 @@
 import { type Hold, hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
 import { lookAt } from './look.ts'
+import { upToFive, upToThree } from './some-names.ts'
 import type { Completing } from './rules.ts'
 import { type DrainPod, drainTimeoutMs, evictionGraceSeconds, podName } from './pods.ts'
 import { forecast } from './forecast.ts'
@@ -58,6 +59,7 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   }
   const remaining = verdicts.filter(({ action }) => action === 'evict' || action === 'wait' || action === 'complete')
   const left = remaining.map(({ pod }) => pod)
+  const names = left.map(podName)
   // What is to go last is asked all the same when the time is over and the upgrade is to go on without it.
   const first = Math.min(...remaining.map(({ order }) => order))
   const current = remaining.filter(({ order }) => over || order === first)
@@ -72,8 +74,8 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   const patient = completing.length === current.length
   pass.need({ kind: 'drain', node: node.name, maxAgeMs: patient ? COMPLETION_POLL_MS : stuck ? EVICTION_RETRY_MS : VIEW_POLL_MS })
   if (over) {
-    if (!proceeds) return { done: false, timedOut: `drain.timeout is over; left: ${some(left)}` }
-    if (left.every((pod) => isRefused(pod, pass))) return { done: true, left: some(left) }
+    if (!proceeds) return { done: false, timedOut: `drain.timeout is over; left: ${upToFive(names)}` }
+    if (left.every((pod) => isRefused(pod, pass))) return { done: true, left: upToFive(names) }
   }
   const grace = evictionGraceSeconds(options)
   let sent = 0
@@ -109,17 +111,9 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
       options.disableEviction === true ? { do: 'deletePod', pod: ref, ...more } : { do: 'evict', pod: ref, ...more },
     ])
   }
-  const names = left.map(podName)
   // What has been given its time is not late.
   if (patient && completing.every(({ untilMs }) => untilMs !== undefined)) say(...waits)
-  else
-    say(
-      ...waits,
-      hold(
-        'Draining',
-        `${left.length} pod${left.length === 1 ? '' : 's'} left on node ${node.name}: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`,
-      ),
-    )
+  else say(...waits, hold('Draining', `${left.length} pod${left.length === 1 ? '' : 's'} left on node ${node.name}: ${upToThree(names)}`))
   return { done: false }
 }
 
@@ -149,7 +143,3 @@ function isRefused(pod: DrainPod, { world }: Pass): boolean {
   const answer = world.observed.evictions.get(pod.metadata?.uid ?? '')
   return answer?.sent === false && answer.forbidden !== true && pod.metadata?.deletionTimestamp === undefined
 }
-
-/** The first five, by name. */
-const some = (pods: readonly DrainPod[]): string =>
-  pods.slice(0, 5).map(podName).join(', ') + (pods.length > 5 ? `, and ${pods.length - 5} more` : '')

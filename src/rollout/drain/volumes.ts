@@ -7,10 +7,9 @@ import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import { patchNode, recordOf } from '../verdict.ts'
 import type { NodeView } from '../world.ts'
+import { upToFive } from './some-names.ts'
 
 const POLL_MS = 5000
-/** Names that are told. */
-const MAX_TOLD = 5
 
 /** The node is drained. True = no VolumeAttachment names it any more, or the time for that is over, or nobody asks. Says of the node why not. */
 export function volumesDetached({ state, node }: { readonly state: PlanState; readonly node: NodeView }, work: Work, pass: Pass): boolean {
@@ -25,10 +24,8 @@ export function volumesDetached({ state, node }: { readonly state: PlanState; re
   if (work.drainedAt === undefined) {
     // From then on the time counts, whoever leads.
     pass.step(node.name, [patchNode(node, { ...recordOf(node), work: { ...work, drainedAt: formatTime(pass.now.wall) } })])
-    say(hold('VolumesAttached', `node ${node.name} is drained; the volumes attached to it are being read`))
-    return false
   }
-  if (fresh === undefined) {
+  if (work.drainedAt === undefined || fresh === undefined) {
     say(hold('VolumesAttached', `node ${node.name} is drained; the volumes attached to it are being read`))
     return false
   }
@@ -43,7 +40,7 @@ export function volumesDetached({ state, node }: { readonly state: PlanState; re
   }
   const volumes = fresh.value
   if (volumes.length === 0) return true
-  const named = volumes.slice(0, MAX_TOLD).join(', ') + (volumes.length > MAX_TOLD ? `, and ${volumes.length - MAX_TOLD} more` : '')
+  const named = upToFive(volumes)
   const endMs = Date.parse(work.drainedAt) + limitMs
   if (pass.now.wall < endMs) {
     pass.lookAt(pass.now.mono + endMs - pass.now.wall)
