@@ -1,7 +1,8 @@
 /** While not all that is decided upon can be read, the one thing left to do: to say so on the Plans (design §2, promise 8). */
 import { hold } from '../api/reasons.ts'
+import { isComplete } from './complete.ts'
 import { stoppedStatus } from './status.ts'
-import type { PlanView, Step, World } from './world.ts'
+import type { Step, World } from './world.ts'
 
 export function tellBlindness({ plans, refusal, settings, now }: Pick<World, 'plans' | 'refusal' | 'settings' | 'now'>): readonly Step[] {
   if (refusal === undefined) return []
@@ -19,11 +20,4 @@ export function tellBlindness({ plans, refusal, settings, now }: Pick<World, 'pl
     })
   }
   return steps
-}
-
-/** As it reads now; a status of SUC's does not say for which generation. */
-export function isComplete({ plan }: PlanView): boolean {
-  if (plan === undefined) return false
-  const { conditions, observedGeneration = plan.metadata.generation } = plan.status
-  return observedGeneration === plan.metadata.generation && conditions.some(({ type, status }) => type === 'Complete' && status === 'True')
 }

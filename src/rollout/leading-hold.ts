@@ -1,5 +1,5 @@
 /** The hold that a reader wants first, with all that is asked about it: what, since when, which node, who can end it. */
-import type { LeadingHold, PlanCondition } from '../api/plan.ts'
+import type { LeadingHold } from '../api/plan.ts'
 import type { Hold } from '../api/reasons.ts'
 import { formatTime } from '../base/clock.ts'
 import type { Moment, PlanReport } from './world.ts'
@@ -30,7 +30,3 @@ export function tellLeading(hold: Hold, node: string | undefined, before: Leadin
     ...(hold.endedBy !== 'time' || hold.retryAt === undefined ? {} : { retryAt: formatTime(hold.retryAt) }),
   }
 }
-
-/** A complete Plan waits for nothing, whatever would hold its next node. */
-export const isCompleteIn = (conditions: readonly PlanCondition[]): boolean =>
-  conditions.some(({ type, status }) => type === 'Complete' && status === 'True')

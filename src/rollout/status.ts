@@ -3,7 +3,8 @@ import type { NodeStatus, PlanCondition, PlanStatus } from '../api/plan.ts'
 import { type Hold, hold } from '../api/reasons.ts'
 import { formatTime } from '../base/clock.ts'
 import type { Settings } from '../base/settings.ts'
-import { findLeading, isCompleteIn, tellLeading } from './leading-hold.ts'
+import { saysComplete } from './complete.ts'
+import { findLeading, tellLeading } from './leading-hold.ts'
 import type { PlanState } from './plan-state.ts'
 import type { Stepping } from './step.ts'
 import type { Moment, NodeReport, PlanReport } from './world.ts'
@@ -49,7 +50,8 @@ export function planStatus(input: StatusInput): PlanStatus {
   const stale = (type: string) => !input.kstatus && KSTATUS.has(type)
   const kept = old.conditions.filter(({ type }) => !stale(type) && !wanted.some((other) => other.type === type))
   const merged = [...kept, ...wanted.map((condition) => dated(condition, old.conditions, now))]
-  const first = isCompleteIn(merged) ? undefined : findLeading(report)
+  // A complete Plan waits for nothing, whatever would hold its next node.
+  const first = saysComplete(merged) ? undefined : findLeading(report)
   return {
     conditions: merged,
     latestVersion: state.version === '' ? old.latestVersion : state.version,

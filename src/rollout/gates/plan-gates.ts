@@ -1,6 +1,7 @@
 /** Gates of a whole Plan: asked once a pass. While one holds, no node of the Plan is taken; nodes past the point of no return go on. */
 import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
+import { saysComplete } from '../complete.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
 import { opening } from '../policy/calendar.ts'
 import { nextTaking, willFit } from '../policy/lead.ts'
@@ -46,16 +47,13 @@ const policyInForce: PlanGate = (state) => {
   if (tooMany !== undefined) return hold('PolicyUnreadable', `RolloutPolicy ${rules.policy?.name}: ${tooMany}`)
   const before = memory.policy
   if (rules.policy !== undefined || before === undefined || before.hash !== hash) return undefined
-  if (plan.metadata.annotations[ANNOTATION_POLICY] === 'none' || isComplete(plan)) return undefined
+  if (plan.metadata.annotations[ANNOTATION_POLICY] === 'none' || saysComplete(plan.status.conditions)) return undefined
   return hold(
     'PolicyGone',
     `RolloutPolicy ${before.name} was in force and is gone; bring it back, let another apply, or set annotation drover.io/policy: none on the Plan`,
     { blockedBy: `RolloutPolicy/${plan.metadata.namespace}/${before.name}` },
   )
 }
-
-const isComplete = ({ status }: PlanState['plan']): boolean =>
-  status.conditions.some(({ type, status: value }) => type === 'Complete' && value === 'True')
 
 export const paused: PlanGate = ({ plan, rules }) => {
   if (rules.paused)
