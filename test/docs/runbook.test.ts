@@ -48,7 +48,9 @@ test('every warning that is told by event is in the table, and no other', () => 
       .filter((name) => name.endsWith('.ts'))
       .map((name) => readFileSync(new URL(`../../src/${folder}/${name}`, import.meta.url), 'utf8'))
   const told = [...source('rollout'), ...source('controller')].flatMap((text) =>
-    [...text.matchAll(/(?:type: 'Warning',\s*reason: |\('Warning', )'(\w+)'/g)].map(([, reason = '']) => reason),
+    [...text.matchAll(/(?:'Warning',\s*(?:reason: )?|\b(?:planWarning|warnings)\((?:[^'()]*,)?\s*)'(\w+)'/g)].map(
+      ([, reason = '']) => reason,
+    ),
   )
   const table = runbook.slice(runbook.indexOf('\n## Warnings\n'))
   const listed = [...table.matchAll(/^\| (`\w+`(?:, `\w+`)*) \|/gm)].flatMap(([, names = '']) => names.replaceAll('`', '').split(', '))
