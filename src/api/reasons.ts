@@ -75,7 +75,7 @@ export const HOLD_REASONS = {
   Draining: { endedBy: 'cluster', what: 'pods are being evicted' },
   WaitingForCompletion: { endedBy: 'cluster', what: 'a pod may come to its own end before the drain goes on, as the RolloutPolicy asks' },
   VolumesAttached: { endedBy: 'cluster', what: 'volumes are still attached to the drained node' },
-  DrainBlocked: { endedBy: 'cluster', what: 'a PodDisruptionBudget forbids an eviction' },
+  DrainBlocked: { endedBy: 'cluster', what: 'a PodDisruptionBudget or an admission webhook forbids an eviction' },
   JobNameConflict: { endedBy: 'person', what: "a Job with the apply Job's name belongs to another node" },
   WaitingForPods: { endedBy: 'cluster', what: 'pods of an earlier Job are still there' },
   RestoredState: { endedBy: 'person', what: 'the claim is over a day old: a restored snapshot or a long outage' },

@@ -16,14 +16,14 @@ import { formatRecord } from '../api/record.ts'
 import { DroverError, messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
-import { ApiError, isConflict, isForbidden, isNotFound } from '../kube/client/api-error.ts'
+import { ApiError, isConflict, isDenied, isForbidden, isNotFound } from '../kube/client/api-error.ts'
 import { type Backoff, createBackoff } from '../kube/client/backoff.ts'
 import type { Client } from '../kube/client/client.ts'
 import type { EventRecorder } from '../kube/client/events.ts'
 import type { Store } from '../kube/client/store.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { SHIELD, UNSHIELD } from '../rollout/objectset.ts'
-import type { Action, Step } from '../rollout/world.ts'
+import type { Action, Evicted, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
 import { writeKured } from './kured-lock.ts'
@@ -167,6 +167,13 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     caches.jobs.wroteDelete(`${job.namespace}/${job.name}`, job.uid)
   }
 
+  const refusedEviction = (error: ApiError): Evicted => ({
+    at: clock.mono(),
+    message: error.message,
+    sent: false,
+    forbidden: isForbidden(error) && !isDenied(error),
+  })
+
   async function evict(action: Extract<Action, { do: 'evict' }>): Promise<void> {
     const { pod, graceSeconds } = action
     try {
@@ -175,9 +182,10 @@ export function createAct({ process, client, caches, memory, events, metrics, co
       metrics.evicted('evicted')
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
-      if (error.status === 404 || error.status === 409) return metrics.evicted('gone')
-      memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false, forbidden: isForbidden(error) })
-      metrics.evicted(error.status === 429 ? 'blocked' : 'error')
+      const denied = isDenied(error)
+      if (!denied && (error.status === 404 || error.status === 409)) return metrics.evicted('gone')
+      memory.evictions.set(pod.uid, refusedEviction(error))
+      metrics.evicted(denied || error.status === 429 ? 'blocked' : 'error')
     } finally {
       for (const node of memory.drains.keys()) memory.expired.add(`drain ${node}`)
     }
@@ -230,8 +238,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
           await ignoringGone(() => client.delete(podPath(pod), { uid: pod.uid, timeoutMs: WRITE_TIMEOUT_MS, ...grace }))
         } catch (error) {
           // The drain tells of it as of a refused eviction.
-          if (isRefusal(error))
-            memory.evictions.set(pod.uid, { at: clock.mono(), message: error.message, sent: false, forbidden: isForbidden(error) })
+          if (isRefusal(error)) memory.evictions.set(pod.uid, refusedEviction(error))
           throw error
         }
         // Gone at once, now or before.

@@ -6,7 +6,7 @@
 
 /** Outcome of one pass, with controller-runtime's names. */
 export type ReconcileResult = 'success' | 'error' | 'requeue' | 'requeue_after'
-/** `blocked`: refused for a PodDisruptionBudget. `gone`: the pod had left already. */
+/** `blocked`: refused by a PodDisruptionBudget or by admission. `gone`: the pod had left already. */
 export type EvictionResult = 'evicted' | 'deleted' | 'blocked' | 'gone' | 'error'
 /** `refused`: answered, but with something that is no version, or a lower one. */
 export type ChannelResult = 'resolved' | 'refused' | 'error'

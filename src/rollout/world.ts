@@ -204,7 +204,7 @@ export interface Evicted {
   /** True: taken; the pod is on its way. False: refused, and why. */
   readonly sent: boolean
   readonly message: string
-  /** The permission is missing: no budget is in the way. */
+  /** The permission is missing: no budget is in the way, and no admission webhook. */
   readonly forbidden?: boolean
 }
 

@@ -31,6 +31,7 @@ export interface SandboxOptions {
   /** Whether fault rates reach the cluster's own controllers and machines too. Default false. */
   readonly exposeCluster?: boolean
   readonly allow?: ApiServerOptions['allow']
+  readonly admit?: ApiServerOptions['admit']
   readonly bookmarkMs?: number
   readonly freeze?: boolean
   /** The world outside, for spawned processes and `process()`. Default: none. */
@@ -106,6 +107,7 @@ export function createSandbox(options: SandboxOptions = {}): Sandbox {
     faults,
     accounts: true,
     ...(options.allow === undefined ? {} : { allow: options.allow }),
+    ...(options.admit === undefined ? {} : { admit: options.admit }),
     ...(options.bookmarkMs === undefined ? {} : { bookmarkMs: options.bookmarkMs }),
     ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
   })

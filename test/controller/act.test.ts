@@ -283,6 +283,61 @@ test('a blocked eviction is tried as often as it is asked for; another step that
   expect(calls.filter((call) => call.verb === 'PATCH').length).toBeLessThan(15)
 })
 
+describe('a refused eviction', () => {
+  const pod = { namespace: 'd', name: 'x', uid: 'u' }
+  const lacking = 'pods "x" is forbidden: User "drover" cannot create resource "pods/eviction" in API group "" in the namespace "d"'
+  const webhook = 'admission webhook "guard.example.com" denied the request: the database is busy'
+  const policy = `pods "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: the database is busy`
+
+  test.each([
+    [403, lacking, true],
+    // What a webhook says of it may read like anything.
+    [403, `admission webhook "guard.example.com" denied the request: ${lacking}`, false],
+    [403, webhook, false],
+    [403, 'admission webhook "guard.example.com" denied the request without explanation', false],
+    [403, policy, false],
+    [403, `pods "x" is forbidden: User "admission webhook "w" denied the request" cannot create resource "pods/eviction"`, true],
+    // A proxy, for example, of which nobody knows what it means.
+    [403, '<html>Forbidden</html>', true],
+    [400, webhook, false],
+    [404, webhook, false],
+    [409, webhook, false],
+    [429, 'budget', false],
+  ])('%s %s: a missing permission is %s', async (status, message, forbidden) => {
+    const evictions = bench({
+      send: () => {
+        throw answer(status, message)
+      },
+    })
+    await evictions.perform({ about: 'pod u', actions: [{ do: 'evict', pod }] })
+    expect(evictions.memory.evictions.get('u')).toMatchObject({ sent: false, forbidden, message: expect.stringContaining(message) })
+  })
+
+  test.each([
+    [lacking, true],
+    [webhook, false],
+    [policy, false],
+  ])('is one, too, where the pod is deleted instead: 403 %s', async (message, forbidden) => {
+    const { memory, perform } = bench({
+      send: () => {
+        throw answer(403, message)
+      },
+    })
+    await perform({ about: 'pod u', actions: [{ do: 'deletePod', pod }] })
+    expect(memory.evictions.get('u')).toMatchObject({ sent: false, forbidden })
+  })
+
+  test.each([404, 409])('%s: the pod is gone, or another has its name', async (status) => {
+    const { memory, perform } = bench({
+      send: () => {
+        throw answer(status, 'pods "x" not found')
+      },
+    })
+    await perform({ about: 'pod u', actions: [{ do: 'evict', pod }] })
+    expect(memory.evictions.size).toBe(0)
+  })
+})
+
 describe('what the API server refuses', () => {
   const view = aPlan('p')
   const pull = (name: string): Step => ({

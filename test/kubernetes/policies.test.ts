@@ -1,6 +1,7 @@
 /** RolloutPolicies on the real API server: what a policy asks for is done, under the manifests' permissions and with the real definition. */
 import { expect } from '@jest/globals'
 import type { NotifyMessage } from '../../src/api/notify.ts'
+import type { ApiError } from '../../src/kube/client/api-error.ts'
 import { json, serve } from '../kube/client/servers.ts'
 import { NAMESPACE, NEW, OLD } from './cluster.ts'
 import { without } from './hang.ts'
@@ -40,6 +41,32 @@ const ready = async (s: Scenario, name = s.id): Promise<string> => {
 
 const untouched = async (s: Scenario, nodes: readonly string[]): Promise<void> => {
   for (const node of nodes) expect([node, await s.cordoned(node), await s.record(node), s.runs(node)]).toEqual([node, false, {}, 0])
+}
+
+/** Admission lets nobody evict the scenario's pods. Returns the name of policy and binding. */
+async function denyEvictions(s: Scenario, reason?: 'Forbidden'): Promise<string> {
+  const apiVersion = 'admissionregistration.k8s.io/v1'
+  const metadata = { name: `${s.id}.example.com` }
+  const rule = { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods/eviction'] }
+  const expression = `object.metadata.namespace != '${s.id}'`
+  await s.cluster.apply(
+    {
+      apiVersion,
+      kind: 'ValidatingAdmissionPolicy',
+      metadata,
+      spec: {
+        matchConstraints: { resourceRules: [rule] },
+        validations: [{ expression, message: 'not while it is busy', ...(reason === undefined ? {} : { reason }) }],
+      },
+    },
+    {
+      apiVersion,
+      kind: 'ValidatingAdmissionPolicyBinding',
+      metadata,
+      spec: { policyName: metadata.name, validationActions: ['Deny'] },
+    },
+  )
+  return metadata.name
 }
 
 scenario(
@@ -512,26 +539,7 @@ scenario(
     const web = async () => (await s.pods()).find(({ status }) => status?.phase === 'Running')
     await s.until('the workload runs', async () => (await web()) !== undefined)
     const uid = (await web())?.metadata?.uid
-    const admission = 'admissionregistration.k8s.io/v1'
-    const name = `${s.id}.example.com`
-    const rule = { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods/eviction'] }
-    await s.cluster.apply(
-      {
-        apiVersion: admission,
-        kind: 'ValidatingAdmissionPolicy',
-        metadata: { name },
-        spec: {
-          matchConstraints: { resourceRules: [rule] },
-          validations: [{ expression: `object.metadata.namespace != '${s.id}'`, message: 'not while it is busy' }],
-        },
-      },
-      {
-        apiVersion: admission,
-        kind: 'ValidatingAdmissionPolicyBinding',
-        metadata: { name },
-        spec: { policyName: name, validationActions: ['Deny'] },
-      },
-    )
+    const name = await denyEvictions(s)
     await s.cluster.apply(policy(s.id, { coordinate: { kured: true }, drain: { forecast: 'Enforce' } }))
     const gate = s.gate()
     await s.apply({ drain: { force: true }, upgrade: { image: gate.image } })
@@ -597,6 +605,32 @@ scenario(
     await s.done()
     expect(await web()).not.toBe(before)
     await s.kubectl('delete', 'clusterrolebinding', s.id)
+  },
+  1,
+)
+
+scenario(
+  'denied',
+  'with Proceed a node is upgraded although admission denies an eviction as RBAC would, with 403',
+  async (s) => {
+    await s.workload(deployment(s.id, 1))
+    const web = async () => (await s.pods()).find(({ status }) => status?.phase === 'Running')?.metadata
+    await s.until('the workload runs', async () => (await web()) !== undefined)
+    const before = await web()
+    const name = await denyEvictions(s, 'Forbidden')
+    const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: before?.name ?? '', namespace: s.id } }
+    await s.until('it is denied', () =>
+      s.cluster.api.create(`/api/v1/namespaces/${s.id}/pods/${before?.name}/eviction`, eviction, { dryRun: true }).then(
+        () => false,
+        (error: ApiError) => error.status === 403 && error.said.includes('not while it is busy'),
+      ),
+    )
+    await s.cluster.apply(policy(s.id, { drain: { timeout: '5s', onTimeout: 'Proceed' } }))
+    await s.apply({ drain: { force: true } })
+    await s.done()
+    expect((await web())?.uid).toBe(before?.uid)
+    expect((await s.events('DrainIncomplete')).map(({ message }) => message).join('\n')).toContain(`${s.id}/web-`)
+    await s.kubectl('delete', 'validatingadmissionpolicybinding,validatingadmissionpolicy', name)
   },
   1,
 )

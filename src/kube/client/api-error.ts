@@ -12,12 +12,15 @@ export class ApiError extends DroverError {
   readonly reason: string
   /** `metav1.Status.details`: kind, name, causes. */
   readonly details: JsonObject | undefined
+  /** The server's own words, at most 1024 characters of them. */
+  readonly said: string
 
   constructor(what: string, response: Pick<Response, 'status' | 'retryAfterMs'> & { readonly body?: Json | undefined }) {
     const body = isObject(response.body) ? response.body : undefined
     const reason = typeof body?.['reason'] === 'string' ? body['reason'] : ''
     const details = isObject(body?.['details']) ? body['details'] : undefined
-    super('ApiError', `${what}: ${response.status} ${messageIn(response.body, body, reason)}`, {
+    const said = messageIn(response.body, body, reason)
+    super('ApiError', `${what}: ${response.status} ${said}`, {
       retry: namesOtherUid(response.status, details) ? 'backoff' : retryOf(response.status, reason),
       retryAfterMs: response.retryAfterMs,
     })
@@ -25,6 +28,7 @@ export class ApiError extends DroverError {
     this.status = response.status
     this.reason = reason
     this.details = details
+    this.said = said
   }
 }
 
@@ -52,8 +56,14 @@ export function isObject(value: unknown): value is JsonObject {
 
 const hasStatus = (error: unknown, status: number): error is ApiError => error instanceof ApiError && error.status === status
 
-/** RBAC, or another authorizer, does not allow it; the message names the permission. Admission may answer so, too. */
+/** RBAC, or another authorizer, does not allow it; the message names the permission. Admission may answer so, too: see `isDenied`. */
 export const isForbidden = (error: unknown): error is ApiError => hasStatus(error, 403)
+
+/** The beginnings that k8s.io/apiserver gives the words of admission webhooks and of ValidatingAdmissionPolicies; an authorizer's go on with `User "…" cannot`. */
+const DENIED = /^admission webhook "[^"]*" denied the request|^\S+( "[^"]*")? is forbidden: ValidatingAdmissionPolicy '/
+
+/** Admission does not let this object pass, now; no permission is missing. Webhooks choose the status, 400 to 599. */
+export const isDenied = (error: unknown): boolean => error instanceof ApiError && DENIED.test(error.said)
 export const isNotFound = (error: unknown): error is ApiError => hasStatus(error, 404)
 /** Somebody else changed, owns or made anew the object; not that it exists. */
 export const isConflict = (error: unknown): error is ApiError =>

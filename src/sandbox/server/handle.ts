@@ -15,10 +15,11 @@ import type { Route } from './route.ts'
 import { route } from './route.ts'
 import { checkWriteOptions } from './query.ts'
 import { parseSelection } from './selectors.ts'
-import type { Core } from './server.ts'
+import type { Asked, Core } from './server.ts'
 import { wrong } from './rules/causes.ts'
 import {
   ApiError,
+  denied,
   forbidden,
   invalid,
   methodNotAllowed,
@@ -105,14 +106,23 @@ function refusals(run: () => Answer): Answer {
 
 /** Throws unless the user may do it. */
 export function authorize(core: Core, who: Who, target: ObjectRoute, call: Call): void {
-  const { resource, namespace = '', name = '', subresource = '' } = target
-  if (core.allow(who.user, { verb: call.verb, group: resource.group, resource: resource.plural, subresource, namespace, name })) return
+  const { resource, namespace = '', name = '' } = target
+  if (core.allow(who.user, askedOf(target, call))) return
   const scope = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`
   throw forbidden(
     resource,
     name,
     `User "${who.user}" cannot ${call.verb} resource "${call.resource}" in API group "${resource.group}" ${scope}`,
   )
+}
+
+function askedOf({ resource, namespace = '', name = '', subresource = '' }: ObjectRoute, { verb }: Call): Asked {
+  return { verb, group: resource.group, resource: resource.plural, subresource, namespace, name }
+}
+
+function admit(core: Core, who: Who, target: ObjectRoute, call: Call): void {
+  const denial = core.admit(who.user, askedOf(target, call))
+  if (denial !== undefined) throw denied(denial)
 }
 
 function read(core: Core, who: Who, request: Request, target: ObjectRoute, call: Call): Answer {
@@ -137,6 +147,7 @@ function recordedWrite(core: Core, who: Who, request: Request, target: ObjectRou
   let done: Done | undefined
   const answer = refusals(() => {
     authorize(core, who, target, call)
+    admit(core, who, target, call)
     done = write(core, who, request, target)
     return done.answer
   })

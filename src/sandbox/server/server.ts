@@ -9,6 +9,7 @@ import type { RequestCounts } from './history.ts'
 import { createHistory } from './history.ts'
 import { createRegistry } from './registry.ts'
 import type { Registry } from './registry.ts'
+import type { Denial } from './status.ts'
 import { createStore } from './store.ts'
 import type { Store } from './store.ts'
 import type { PodLogs } from './subresources.ts'
@@ -45,6 +46,8 @@ export interface ApiServerOptions {
   readonly watchWindow?: number
   /** Authorization. Default: everybody may do everything. */
   readonly allow?: (user: string, asked: Asked) => boolean
+  /** Validating admission webhooks, asked about every write that is allowed, dry runs included; undefined = it may pass. Default: none. */
+  readonly admit?: (user: string, asked: Asked) => Denial | undefined
   /**
    * Whether pods need their service account, as on a real server: some controller has to make the account `default` of each namespace.
    * Default false.
@@ -84,6 +87,7 @@ export interface Core {
   readonly logs: ReturnType<typeof createPodLogs>
   readonly history: ReturnType<typeof createHistory>
   readonly allow: (user: string, asked: Asked) => boolean
+  readonly admit: (user: string, asked: Asked) => Denial | undefined
   readonly accounts: boolean
 }
 
@@ -104,6 +108,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     logs: createPodLogs(() => clock.wall()),
     history: createHistory(clock),
     allow: options.allow ?? (() => true),
+    admit: options.admit ?? (() => undefined),
     accounts: options.accounts ?? false,
   }
   store.subscribe((resource, change) => {

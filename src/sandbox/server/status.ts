@@ -136,6 +136,22 @@ export function forbidden(resource: Named, name: string, why: string, causes?: r
   })
 }
 
+/** An admission webhook's no, as its answer gives it (`status` of an AdmissionReview's response). */
+export interface Denial {
+  readonly webhook: string
+  readonly message?: string
+  readonly reason?: string
+  /** Default 400. */
+  readonly code?: number
+}
+
+/** What the server makes of it (k8s.io/apiserver, ToStatusErr). */
+export function denied({ webhook, message = '', reason = '', code = 400 }: Denial): ApiError {
+  const why = message || reason
+  const by = `admission webhook "${webhook}" denied the request`
+  return refuse(Math.max(code, 400), reason, why === '' ? `${by} without explanation` : `${by}: ${why}`)
+}
+
 export function methodNotAllowed(): ApiError {
   return refuse(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
 }

@@ -63,6 +63,61 @@ describe('drain.onTimeout', () => {
     expect(cordons(s)).toEqual([1, 1, 1])
   })
 
+  /** What keeps every eviction from happening, until told otherwise. */
+  const guard = (no: { webhook: string; code: number; message: string }) => {
+    const state = { up: true }
+    const admit = (_user: string, asked: { subresource: string }) => (state.up && asked.subresource === 'eviction' ? no : undefined)
+    return { state, sandbox: { admit } }
+  }
+  const forbids = { webhook: 'guard.example.com', code: 403, message: 'the database is busy' }
+  const saysSo = /pod default\/web-.* cannot be evicted: .*admission webhook "guard\.example\.com" denied the request: the database is busy/
+  const says = (s: Story, what: RegExp) => AGENTS.some((node) => what.test(s.nodeStatus('agents', node)?.message ?? ''))
+
+  const patient = guard(forbids)
+  story(
+    'a webhook that denies evictions with 403 is named, asked again, and waited for',
+    { cluster: free, sandbox: patient.sandbox },
+    async (s) => {
+      await s.begin()
+      await s.apply(agents({ drain: { force: true } }))
+      await s.until('told', () => says(s, saysSo), 5 * MINUTE)
+      const asked = () => s.sandbox.history.filter(({ ref, dryRun }) => ref.subresource === 'eviction' && !dryRun).length
+      const before = asked()
+      await s.wait(10 * MINUTE)
+      expect(asked()).toBeGreaterThan(before + 60)
+      expect(s.applying()).toHaveLength(1)
+      patient.state.up = false
+      await s.until('all is done', () => s.complete('agents'))
+      atRest(s)
+    },
+  )
+
+  story('Proceed: a webhook that denies evictions with 403 is passed', { cluster: free, sandbox: guard(forbids).sandbox }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ timeout: '2m', onTimeout: 'Proceed' }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('all is done', () => s.complete('agents'))
+    expect(s.events('DrainIncomplete').length).toBeGreaterThan(0)
+    atRest(s)
+  })
+
+  story('Fail: one whose drain a webhook denies fails', { cluster: free, sandbox: guard(forbids).sandbox }, async (s) => {
+    await s.begin()
+    await s.apply(agents({ drain: { force: true, timeout: 120_000_000_000 } }))
+    await s.until('failed', () => s.condition('agents', 'Complete').startsWith('False JobFailed: Node agent-'), 15 * MINUTE)
+    expect(s.condition('agents', 'Complete')).toMatch(/DrainTimeout: drain\.timeout is over; left: default\/web-/)
+  })
+
+  const lacking = { allow: (_user: string, asked: { subresource: string }) => asked.subresource !== 'eviction' }
+  story('Proceed: a permission that is missing is not passed', { cluster: free, sandbox: lacking }, async (s) => {
+    await s.begin()
+    await s.apply(policy({ timeout: '2m', onTimeout: 'Proceed' }))
+    await s.apply(agents({ drain: { force: true } }))
+    await s.until('told', () => says(s, /cannot be evicted: .*cannot create resource "pods\/eviction"/), 15 * MINUTE)
+    await s.wait(HOUR)
+    expect(AGENTS.map((node) => s.runs(node))).toEqual([0, 0, 0])
+  })
+
   story('Quarantine ends with the Plan', { cluster: blocked }, async (s) => {
     await s.begin()
     await s.apply(policy({ timeout: '2m', onTimeout: 'Quarantine', maxBlockedNodes: 0 }))

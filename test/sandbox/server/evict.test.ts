@@ -104,4 +104,23 @@ describe('eviction', () => {
     expect(leaving()).toBe(false)
     expect((await h.call('POST', `${pods}/nope/eviction`, { metadata: { name: 'nope' } })).status).toBe(404)
   })
+
+  test('is denied by an admission webhook in its own words, also as a dry run, before a budget is asked', async () => {
+    const webhook = 'guard.example.com'
+    const answers = [
+      { webhook, message: 'busy', reason: 'Forbidden', code: 403 },
+      { webhook, reason: 'Busy' },
+      { webhook, code: 0 },
+    ]
+    const h = harness({ admit: (_, { subresource }) => (subresource === 'eviction' ? answers.shift() : undefined) })
+    await h.ok('POST', pods, pod('db-0', { metadata: { labels } }))
+    const evict = (dryRun: object = {}) =>
+      h.call('POST', `${pods}/db-0/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'db-0' } }, dryRun)
+    const by = `admission webhook "${webhook}" denied the request`
+    expect(await evict()).toMatchObject({ status: 403, body: { reason: 'Forbidden', message: `${by}: busy` } })
+    expect(await evict({ query: { dryRun: 'All' } })).toMatchObject({ status: 400, body: { message: `${by}: Busy` } })
+    expect(await evict()).toMatchObject({ status: 400, body: { message: `${by} without explanation` } })
+    expect(h.server.peek('pods', 'db-0', 'default')?.metadata.deletionTimestamp).toBeUndefined()
+    expect((await evict()).status).toBe(201)
+  })
 })
