@@ -57,6 +57,10 @@ export function formatDuration(ns: bigint): string {
   return `${sign}${minutes / 60n}h${minutes % 60n}m${seconds}`
 }
 
+/** The same of milliseconds, which may have a fraction; to the nanosecond. */
+export const formatMs = (ms: number): string =>
+  formatDuration(BigInt(Math.trunc(ms)) * 1_000_000n + BigInt(Math.round((ms % 1) * 1_000_000)))
+
 /** Milliseconds, rounded up, so that a wait is never cut short. */
 export function durationToMs(ns: bigint): number {
   const whole = ns / 1_000_000n

@@ -1,7 +1,7 @@
 /** `etcdSnapshot`: before a server is taken there is an etcd snapshot to go back to (design §6). Looked at only where a policy asks for it. */
 import { type Hold, hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
-import { formatDuration } from '../../kube/objects/duration.ts'
+import { formatMs } from '../../kube/objects/duration.ts'
 import { planEvent } from '../events.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
@@ -73,6 +73,5 @@ function missing({ rules }: PlanState, { observed, now }: World): Hold | undefin
     newest === undefined
       ? `there is none that could be restored${seen.value.length === 0 ? '' : `, and ${seen.value.length} that could not`}`
       : `the newest, ${newest.name} of node ${newest.node}, is from ${formatTime(newest.createdAt)}`
-  const age = formatDuration(BigInt(maxAgeMs) * 1_000_000n)
-  return hold('NoRecentEtcdSnapshot', `no etcd snapshot is younger than ${age}: ${what}; take one with etcd-snapshot save`)
+  return hold('NoRecentEtcdSnapshot', `no etcd snapshot is younger than ${formatMs(maxAgeMs)}: ${what}; take one with etcd-snapshot save`)
 }

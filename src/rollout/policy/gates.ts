@@ -8,7 +8,7 @@ import { ANNOTATION_RETRY } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import type { PlanKey } from '../../api/record.ts'
 import { formatTime } from '../../base/clock.ts'
-import { formatDuration } from '../../kube/objects/duration.ts'
+import { formatMs } from '../../kube/objects/duration.ts'
 import { planEvent } from '../events.ts'
 import { isArmed } from '../failures.ts'
 import type { PlanGate } from '../gates/gate.ts'
@@ -71,7 +71,7 @@ function askGate(gate: GateSpec, asking: Asking, pass: Pass): Hold | { name: str
     pass.lookAt(end)
     return pending(found.more)
   }
-  const message = `${who} was not met within ${text(gate.timeoutMs)}: ${found.why}`
+  const message = `${who} was not met within ${formatMs(gate.timeoutMs)}: ${found.why}`
   switch (gate.onTimeout) {
     case 'Pause':
       return hold('GateFailed', message, blockedBy(gate.check))
@@ -123,8 +123,6 @@ const onNode = (check: GateCheck): boolean => check.kind === 'podsAbsent' && che
 function blockedBy(check: GateCheck): { blockedBy?: string } {
   return check.kind === 'object' && check.name !== undefined ? { blockedBy: `${check.of}/${check.namespace ?? ''}/${check.name}` } : {}
 }
-
-const text = (ms: number): string => formatDuration(BigInt(ms) * 1_000_000n)
 
 /** Once, when it happens. */
 function tellPassedOver({ at, plan, node, about }: Asking, message: string, pass: Pass): void {

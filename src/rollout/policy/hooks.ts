@@ -6,7 +6,7 @@ import type { HookSpec } from '../../api/gate.ts'
 import { ANNOTATION_HOOK } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import type { NodeRecord, Work } from '../../api/record.ts'
-import { formatDuration } from '../../kube/objects/duration.ts'
+import { formatMs } from '../../kube/objects/duration.ts'
 import type { Pass } from '../pass.ts'
 import { patchNode } from '../verdict.ts'
 import type { NodeView } from '../world.ts'
@@ -36,8 +36,7 @@ export function hookHolds(hooks: readonly HookSpec[], node: NodeView, token: str
     const wanted = `annotation ${ackAnnotation}: ${token} on node ${node.name}`
     if (timeoutMs === undefined) return hold('HookPending', `hook ${name} has not set ${wanted} yet`)
     const end = since + timeoutMs
-    if (pass.now.mono >= end)
-      return hold('HookOverdue', `hook ${name} has not set ${wanted} within ${formatDuration(BigInt(timeoutMs) * 1_000_000n)}`)
+    if (pass.now.mono >= end) return hold('HookOverdue', `hook ${name} has not set ${wanted} within ${formatMs(timeoutMs)}`)
     pass.lookAt(end)
     return hold('HookPending', `hook ${name} has not set ${wanted} yet`)
   })

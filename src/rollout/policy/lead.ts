@@ -2,7 +2,7 @@
 import type { RolloutMemory } from '../../api/memory.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
-import { formatDuration } from '../../kube/objects/duration.ts'
+import { formatMs } from '../../kube/objects/duration.ts'
 import type { PlanGate } from '../gates/gate.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
@@ -64,4 +64,5 @@ function neverFits(left: string, policy: string): Hold {
 const needed = ({ rules }: PlanState, leadMs: number): string =>
   rules.leadMs === undefined ? `a node took ${duration(leadMs)}` : `RolloutPolicy ${rules.policy?.name} asks for ${duration(leadMs)}`
 
-const duration = (ms: number): string => formatDuration(BigInt(Math.floor(ms / 1000)) * 1_000_000_000n)
+/** Whole seconds. */
+const duration = (ms: number): string => formatMs(Math.floor(ms / 1000) * 1000)

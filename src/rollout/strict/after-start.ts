@@ -5,7 +5,7 @@
 import { hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
 import { LABEL_OBJECTSET } from '../../api/names.ts'
-import { formatDuration } from '../../kube/objects/duration.ts'
+import { formatMs } from '../../kube/objects/duration.ts'
 import { driveStarted, jobGone, type Started } from '../after-start.ts'
 import { newWork } from '../before-start.ts'
 import { nodeEvent, planEvent } from '../events.ts'
@@ -57,7 +57,7 @@ function succeeded(started: Started, job: JobView, pass: Pass): void {
           started,
           'Normal',
           'JobCompleteWaiting',
-          `Job completed on Node ${node.name}, waiting ${goDuration(delayMs)} PostCompleteDelay`,
+          `Job completed on Node ${node.name}, waiting ${formatMs(delayMs)} PostCompleteDelay`,
         ),
       ])
     else if (isUnmarked(job) && started.state !== undefined) takeOver(started, job, started.state, pass)
@@ -130,8 +130,6 @@ function giveBack({ node, work }: Started, why: string, pass: Pass): void {
 function onPlan({ plan }: Started, type: 'Normal' | 'Warning', reason: string, message: string): Action[] {
   return plan === undefined ? [] : [planEvent(plan, type, reason, message)]
 }
-
-const goDuration = (ms: number): string => formatDuration(BigInt(Math.trunc(ms)) * 1_000_000n + BigInt(Math.round((ms % 1) * 1_000_000)))
 
 function say({ node, work }: Started, pass: Pass, phase: Phase, message: string): void {
   pass.node(work.plan, node.name, phase, hold('Upgrading', message))

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { durationToMs, formatDuration, parseDuration } from '../../../src/kube/objects/duration.ts'
+import { durationToMs, formatDuration, formatMs, parseDuration } from '../../../src/kube/objects/duration.ts'
 
 const int64 = fc.oneof(
   fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
@@ -71,4 +71,15 @@ test('milliseconds are rounded up', () => {
   expect(durationToMs(1_000_000n)).toBe(1)
   expect(durationToMs(0n)).toBe(0)
   expect(durationToMs(-1_500_000n)).toBe(-1)
+})
+
+test.each([
+  [0, '0s'],
+  [1500, '1.5s'],
+  [86_400_000, '24h0m0s'],
+  [0.25, '250µs'],
+  [60_000.000_001, '1m0.000000001s'],
+  [-1500, '-1.5s'],
+])('%s ms are written %s', (ms, text) => {
+  expect(formatMs(ms)).toBe(text)
 })
