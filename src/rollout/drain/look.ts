@@ -45,7 +45,7 @@ export function lookAt(state: PlanState, node: NodeView, begun: Begun | undefine
     pods: begun === undefined ? pods : withoutReturned(pods, `draining ${state.key} ${node.uid}`, pass),
     drain: state.plan.spec.drain ?? {},
     daemonSetExists: (namespace, name) => daemonSets.has(`${namespace}/${name}`),
-    nowMs: pass.now.wall,
+    goingMs: (pod) => pass.now.mono - pass.fact(`going ${pod.metadata?.uid ?? ''}`).mono,
   })
   if (!found.ok) return { ok: true, verdicts: [], refused: [found.error], budgets }
   const clock = begun === undefined ? undefined : { ...begun, nowMs: pass.now.wall }

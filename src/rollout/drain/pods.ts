@@ -31,8 +31,8 @@ export interface DrainInput {
   readonly drain: DrainSpec
   /** Whether that DaemonSet is there. Answer true where it is not known: the pod is then left alone. */
   readonly daemonSetExists: (namespace: string, name: string) => boolean
-  /** Milliseconds since the epoch, for `skipWaitForDeleteTimeout`. */
-  readonly nowMs: number
+  /** For how long a pod with a deletion timestamp has been seen going, in milliseconds; for `skipWaitForDeleteTimeout`. */
+  readonly goingMs: (pod: DrainPod) => number
 }
 
 const MIRROR = 'kubernetes.io/config.mirror'
@@ -93,9 +93,9 @@ export function podName(pod: DrainPod): string {
 }
 
 /** kubectl's filters in its order; the first that does not let the pod go decides. */
-function judge(pod: DrainPod, selector: Selector, { drain, daemonSetExists, nowMs }: DrainInput): DrainVerdict {
+function judge(pod: DrainPod, selector: Selector, { drain, daemonSetExists, goingMs }: DrainInput): DrainVerdict {
   if (!matchesSelector(selector, pod.metadata?.labels)) return leave(pod, 'the drain is not about this pod')
-  if (goneLongEnough(pod, drain, nowMs)) return leave(pod, 'it has been going for longer than skipWaitForDeleteTimeout')
+  if (goneLongEnough(pod, drain, goingMs)) return leave(pod, 'it has been going for longer than skipWaitForDeleteTimeout')
 
   const finished = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
   const controller = pod.metadata?.ownerReferences?.find((owner) => owner.controller === true)
@@ -136,9 +136,12 @@ function hasLocalStorage(pod: DrainPod): boolean {
   return pod.spec?.volumes?.some((volume) => volume.emptyDir !== undefined) ?? false
 }
 
-/** A deletion timestamp lies ahead by the grace period, so this counts from when the pod should have been gone. Whole seconds, as kubectl counts. */
-function goneLongEnough(pod: DrainPod, { skipWaitForDeleteTimeout = 0 }: DrainSpec, nowMs: number): boolean {
-  const deleted = pod.metadata?.deletionTimestamp
-  if (skipWaitForDeleteTimeout <= 0 || deleted === undefined) return false
-  return Math.trunc((nowMs - Date.parse(deleted)) / 1000) > skipWaitForDeleteTimeout
+/**
+ * Counts from the end of the grace period, as kubectl does, but from when we saw the pod going: the deletion timestamp is of another clock, and
+ * one that is ahead would end the wait with the pod still at work.
+ */
+function goneLongEnough(pod: DrainPod, { skipWaitForDeleteTimeout = 0 }: DrainSpec, goingMs: DrainInput['goingMs']): boolean {
+  if (skipWaitForDeleteTimeout <= 0 || pod.metadata?.deletionTimestamp === undefined) return false
+  const graceSeconds = pod.metadata.deletionGracePeriodSeconds ?? 0
+  return goingMs(pod) > (graceSeconds + skipWaitForDeleteTimeout) * 1000
 }

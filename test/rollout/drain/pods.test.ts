@@ -6,7 +6,8 @@ import type { DrainSpec } from '../../../src/api/plan.ts'
 import { forecast } from '../../../src/rollout/drain/forecast.ts'
 import { type DrainVerdict, drainTimeoutMs, evictionGraceSeconds, filterPods, refusals } from '../../../src/rollout/drain/pods.ts'
 
-const NOW = Date.parse('2026-03-02T12:00:00Z')
+const GRACE = 18
+const goingMs = (pod: Pod): number => Number(/^going for (.*)$/.exec(pod.metadata?.uid ?? '')?.[1]) * 1000
 
 interface Traits {
   owner?: 'ReplicaSet' | 'DaemonSet' | undefined
@@ -14,22 +15,26 @@ interface Traits {
   phase?: string
   emptyDir?: boolean
   mirror?: boolean
-  /** Seconds after NOW. */
-  deletedAt?: number | undefined
+  /** For how many seconds it has been seen going, with a grace period of GRACE. */
+  goingFor?: number | undefined
   ready?: boolean
 }
 
 function pod(
   name: string,
-  { owner = 'ReplicaSet', labels = {}, phase = 'Running', emptyDir = false, mirror = false, deletedAt, ready = true }: Traits = {},
+  { owner = 'ReplicaSet', labels = {}, phase = 'Running', emptyDir = false, mirror = false, goingFor, ready = true }: Traits = {},
 ): Pod {
-  const deletionTimestamp = deletedAt === undefined ? {} : { deletionTimestamp: new Date(NOW + deletedAt * 1000).toISOString() }
+  // The API server's clock is a year behind.
+  const going =
+    goingFor === undefined
+      ? {}
+      : { uid: `going for ${goingFor}`, deletionTimestamp: '2025-03-02T12:00:00Z', deletionGracePeriodSeconds: GRACE }
   return {
     metadata: {
       name,
       namespace: 'ns',
       labels,
-      ...deletionTimestamp,
+      ...going,
       ...(mirror ? { annotations: { 'kubernetes.io/config.mirror': '' } } : {}),
       ownerReferences: [{ apiVersion: 'apps/v1', kind: owner, name: 'owner', uid: 'o', controller: true }],
     },
@@ -45,7 +50,7 @@ function bare(name: string, traits: Traits = {}): Pod {
 }
 
 function judge(pods: readonly Pod[], drain: DrainSpec = {}, daemonSets = true): readonly DrainVerdict[] {
-  const made = filterPods({ pods, drain, daemonSetExists: () => daemonSets, nowMs: NOW })
+  const made = filterPods({ pods, drain, daemonSetExists: () => daemonSets, goingMs })
   if (!made.ok) throw new Error(made.error)
   return made.verdicts
 }
@@ -104,11 +109,12 @@ describe('filterPods', () => {
   })
 
   test('a pod that is going is waited for, and no longer than skipWaitForDeleteTimeout', () => {
-    expect(one(pod('a', { deletedAt: 30 }))).toEqual({ action: 'wait' })
-    expect(one(pod('a', { deletedAt: -61 }))).toEqual({ action: 'wait' })
-    expect(one(pod('a', { deletedAt: -60.9 }), { skipWaitForDeleteTimeout: 60 })).toEqual({ action: 'wait' })
-    expect(one(pod('a', { deletedAt: -61 }), { skipWaitForDeleteTimeout: 60 })).toMatchObject({ action: 'leave' })
-    expect(one(bare('a', { deletedAt: -61 }), { skipWaitForDeleteTimeout: 60 })).toMatchObject({ action: 'leave' })
+    expect(one(pod('a', { goingFor: 0 }))).toEqual({ action: 'wait' })
+    expect(one(pod('a', { goingFor: 3600 }))).toEqual({ action: 'wait' })
+    expect(one(pod('a', { goingFor: 0 }), { skipWaitForDeleteTimeout: 60 })).toEqual({ action: 'wait' })
+    expect(one(pod('a', { goingFor: GRACE + 60 }), { skipWaitForDeleteTimeout: 60 })).toEqual({ action: 'wait' })
+    expect(one(pod('a', { goingFor: GRACE + 60.1 }), { skipWaitForDeleteTimeout: 60 })).toMatchObject({ action: 'leave' })
+    expect(one(bare('a', { goingFor: GRACE + 60.1 }), { skipWaitForDeleteTimeout: 60 })).toMatchObject({ action: 'leave' })
   })
 
   test('the podSelector narrows the drain; the controller label always spares', () => {
@@ -124,7 +130,7 @@ describe('filterPods', () => {
 
   test('a podSelector that cannot be used is told', () => {
     const podSelector = { matchExpressions: [{ key: 'a', operator: 'Near' }] }
-    const made = filterPods({ pods: [pod('a')], drain: { podSelector }, daemonSetExists: () => true, nowMs: NOW })
+    const made = filterPods({ pods: [pod('a')], drain: { podSelector }, daemonSetExists: () => true, goingMs })
     expect(made).toEqual({ ok: false, error: '"Near" is not a valid label selector operator' })
   })
 
@@ -142,7 +148,7 @@ describe('filterPods', () => {
     phase: fc.constantFrom('Running', 'Pending', 'Succeeded', 'Failed'),
     emptyDir: fc.boolean(),
     mirror: fc.boolean(),
-    deletedAt: fc.constantFrom(undefined, -100, 30),
+    goingFor: fc.constantFrom(undefined, 100, 30),
   })
   const pods = fc
     .array(fc.tuple(traits, fc.boolean()), { maxLength: 12 })
