@@ -75,8 +75,12 @@ export async function runLoop({
       health.beat()
       const interrupted = caches.troubles.interrupted()
       if (interrupted) queue.addAfter(PASS, INTERRUPTED_MS)
-      if (caches.synced() && !interrupted && !stale()) pass()
-      else if (caches.plans.synced) act.start(tellBlindness(gather.world()), ++passes)
+      const silent = interrupted || !caches.synced() ? undefined : silence()
+      if (caches.synced() && !interrupted && silent === undefined) pass()
+      else if (caches.plans.synced) {
+        const world = gather.world()
+        act.start(tellBlindness({ ...world, refusal: world.refusal ?? silent }), ++passes)
+      }
       metrics.reconciled('success', (clock.mono() - began) / 1000)
     } catch (error) {
       metrics.reconciled('error', (clock.mono() - began) / 1000)
@@ -92,11 +96,15 @@ export async function runLoop({
   }
   await act.idle()
 
-  function stale(): boolean {
+  /** Which watch shows no sign of life; undefined = all do. */
+  function silence(): string | undefined {
     const now = clock.mono()
-    const old = [caches.plans, caches.nodes, caches.jobs, caches.pods].some((store) => now - (store.freshness ?? 0) > STALE_MS)
-    if (old) log.warn('caches are stale, deciding nothing', {})
-    return old
+    const { plans, nodes, jobs, pods } = caches
+    const silent = Object.entries({ plans, nodes, jobs, pods }).find(([, store]) => now - (store.freshness ?? 0) > STALE_MS)
+    if (silent === undefined) return undefined
+    const text = `no sign of life from the watch of ${silent[0]} for ${STALE_MS / 60_000} minutes`
+    log.warn('caches are stale, deciding nothing', { reason: text })
+    return text
   }
 
   function pass(): void {

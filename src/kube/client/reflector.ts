@@ -101,13 +101,14 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
       report(options, error, failure)
       wait = Math.min(error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0, MAX_RETRY_AFTER_MS)
       position.failures += failure === 'stall' ? 0 : 1
-      if (mustRelist(error) || position.failures >= SUSPECT_FAILURES) {
+      // A server that sends no bookmarks falls silent as often as nothing happens: then a list is the only sign of life.
+      if (stalled || mustRelist(error) || position.failures >= SUSPECT_FAILURES) {
         position.version = undefined
         position.failures = 0
       }
     }
-    const { accepted, lastLine } = position
-    const healthy = accepted !== undefined && (stalled ? lastLine : clock.mono()) - accepted >= HEALTHY_MS
+    const { accepted } = position
+    const healthy = accepted !== undefined && clock.mono() - accepted >= HEALTHY_MS
     if (healthy) backoff.reset()
     // At once goes on only a healthy watch that the server ended in good order, and one whose version has expired, unless it was just listed.
     if ((failed || !healthy) && (!expired || listed)) wait = Math.max(wait, backoff.next())

@@ -1,6 +1,7 @@
 /** While a watch is broken off nobody knows what it would tell, so nothing is decided; and the Plans say so. */
 import { expect } from '@jest/globals'
 import { linkedController } from '../../../src/base/abort.ts'
+import type { Clock } from '../../../src/base/clock.ts'
 import { TransportError } from '../../../src/base/errors.ts'
 import { runController } from '../../../src/controller/run.ts'
 import { CONTROLLER, settingsFor } from '../harness.ts'
@@ -13,26 +14,30 @@ interface Cut {
   broken: boolean
   /** Nor do they answer at all. */
   silent?: boolean
+  /** Nor do lists. */
+  mute?: boolean
   readonly open: Set<AbortController>
 }
 
 async function begin(s: Story, path: string): Promise<Cut> {
   const cut: Cut = { broken: false, open: new Set() }
+  const nothing = async (clock: Clock, stop: AbortSignal): Promise<never> => {
+    await clock.sleep(30 * SECOND, stop)
+    throw new TransportError('Timeout', 'no answer within 30000 ms')
+  }
   s.sandbox.spawn(
     (process, signal) => {
       const { transport } = process
       const watch: typeof transport.watch = async (request, stop) => {
         if (request.path !== path) return transport.watch(request, stop)
-        if (cut.silent === true) {
-          await process.clock.sleep(30 * SECOND, stop)
-          throw new TransportError('Timeout', 'no answer within 30000 ms')
-        }
+        if (cut.silent === true) return nothing(process.clock, stop)
         if (cut.broken) return { status: 500, headers: {}, body: { kind: 'Status', message: 'etcdserver: no leader' } } as never
         const { controller } = linkedController(stop)
         cut.open.add(controller)
         return transport.watch(request, controller.signal)
       }
-      const send: typeof transport.send = (request, stop) => transport.send(request, stop)
+      const send: typeof transport.send = (request, stop) =>
+        cut.mute === true && request.path === path ? nothing(process.clock, stop) : transport.send(request, stop)
       return runController(
         { ...process, transport: { ...transport, send, watch } },
         settingsFor({ DROVER_CLUSTER_MAX_UNAVAILABLE: '1' }),
@@ -121,3 +126,45 @@ story(
     await s.until('all is done', () => s.complete('agents'), 120 * MINUTE)
   },
 )
+
+story(
+  'an API server that sends no bookmarks, when nothing happens for an hour: it is listed often enough',
+  { cluster: agentsOnly },
+  async (s) => {
+    const warnings: string[] = []
+    s.sandbox.spawn(
+      (process, signal) => {
+        const { transport, log } = process
+        const watch: typeof transport.watch = (request, stop) => {
+          const { allowWatchBookmarks: _, ...query } = request.query ?? {}
+          return transport.watch({ ...request, query }, stop)
+        }
+        const warn: typeof log.warn = (message, fields) => {
+          warnings.push(message)
+          log.warn(message, fields)
+        }
+        const send: typeof transport.send = (request, stop) => transport.send(request, stop)
+        return runController({ ...process, transport: { ...transport, send, watch }, log: { ...log, warn } }, settingsFor(), signal)
+      },
+      { name: 'drover-1', user: CONTROLLER },
+    )
+    await s.wait(60 * MINUTE)
+    expect(warnings.filter((warning) => warning.includes('no line') || warning === 'Watch interrupted').length).toBeGreaterThan(50)
+    expect(warnings).not.toContain('caches are stale, deciding nothing')
+    await s.apply(agents())
+    await s.until('all is done', () => s.complete('agents'))
+  },
+)
+
+story('nodes that can neither be watched nor listed: no node is taken, and the Plan says so', { cluster: agentsOnly }, async (s) => {
+  const cut = await begin(s, '/api/v1/nodes')
+  cut.silent = cut.mute = true
+  breakOff(cut)
+  await s.wait(5 * MINUTE)
+  await s.apply(agents())
+  await s.wait(MINUTE)
+  expect(AGENTS.map((node) => s.cordons(node))).toEqual([0, 0, 0])
+  expect(s.condition('agents', 'Complete')).toMatch(/^False Refused: .*no sign of life from the watch of nodes/)
+  cut.silent = cut.mute = cut.broken = false
+  await s.until('all is done', () => s.complete('agents'))
+})
