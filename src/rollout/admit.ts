@@ -88,7 +88,7 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
   const pods = pullPods(state, pass)
   const report = (node: NodeView, ...found: Hold[]) => {
     held++
-    for (const { retryAt } of found) if (retryAt !== undefined) pass.lookAt(pass.now.mono + retryAt - pass.now.wall)
+    for (const { retryAt } of found) if (retryAt !== undefined) pass.lookAtWall(retryAt)
     if (held <= MAX_REPORTED) pass.node(state.key, node.name, 'Pending', ...found)
   }
   for (const node of waiting) {

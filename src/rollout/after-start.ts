@@ -151,7 +151,7 @@ function mayEnd(started: Started, pass: Pass): boolean {
     report(started, pass, 'Failed')
     return false
   }
-  for (const { retryAt } of holds) if (retryAt !== undefined) pass.lookAt(pass.now.mono + retryAt - pass.now.wall)
+  for (const { retryAt } of holds) if (retryAt !== undefined) pass.lookAtWall(retryAt)
   if (holds.length > 0) report(started, pass, 'Verifying', ...holds)
   return holds.length === 0 && afterHooks(started, rules, pass)
 }
@@ -188,7 +188,7 @@ function afterHooks(started: Started, { hooks }: Rules, pass: Pass): boolean {
 function stopOverdue(started: Started, pass: Pass, unfinished: boolean): boolean {
   const { node, job } = started
   const deadline = deadlineOf(started)
-  if (pass.now.wall < deadline) pass.lookAt(pass.now.mono + deadline - pass.now.wall)
+  if (pass.now.wall < deadline) pass.lookAtWall(deadline)
   if (pass.now.wall < deadline || !unfinished || job === undefined || job.suspend) return false
   pass.step(node.name, [{ do: 'suspendJob', job: jobRef(job), unshield: true }])
   report(started, pass, 'Verifying', hold('Verifying', 'the apply Job has run beyond its deadline; it is stopped'))
@@ -229,7 +229,7 @@ function soak(started: Started, pass: Pass): void {
     finish(pass, node, work)
     return report(started, pass, 'Done')
   }
-  pass.lookAt(pass.now.mono + left)
+  pass.lookAtWall(end)
   report(started, pass, 'Soaking', hold('Soaking', `postCompleteDelay ends at ${formatTime(end)}`, { retryAt: end }))
 }
 

@@ -164,7 +164,7 @@ function turn(state: PlanState, context: Context, pass: Pass): ReadonlySet<strin
   const planHolds = firstHolds.length > 0 ? firstHolds : planStartHolds(state, pass)
   for (const found of planHolds) {
     pass.planHold(state.key, found)
-    if (found.retryAt !== undefined) pass.lookAt(pass.now.mono + found.retryAt - pass.now.wall)
+    if (found.retryAt !== undefined) pass.lookAtWall(found.retryAt)
   }
   watchSnapshots(state, context, pass)
   const slots = driveSlots(state, context, pass)

@@ -171,7 +171,7 @@ export function keepKured({ states, cluster, ledger }: Context, pass: Pass): voi
   if (lock.held !== 'us') return
   const renew = lock.sinceMs + RENEW_MS
   if (world.now.wall >= renew) write(busy, 'take', pass)
-  else pass.lookAt(world.now.mono + renew - world.now.wall)
+  else pass.lookAtWall(renew)
 }
 
 /** Nodes are being claimed in this very pass. */

@@ -17,6 +17,8 @@ export interface Pass {
   isNew(key: string): boolean
   /** Asks to be called again at this monotonic time at the latest. */
   lookAt(mono: number): void
+  /** The same of a wall-clock time. */
+  lookAtWall(wall: number): void
   planHold(plan: PlanKey, hold: Hold): void
   /** What is said of a node under a Plan; the last word counts, holds add up. */
   node(plan: PlanKey, node: string, phase: Phase, ...holds: Hold[]): void
@@ -83,6 +85,9 @@ export function createPass(world: World): Pass {
     },
     lookAt(mono) {
       if (next === undefined || mono < next) next = mono
+    },
+    lookAtWall(wall) {
+      pass.lookAt(world.now.mono + wall - world.now.wall)
     },
     planHold(plan, hold) {
       report(plan).holds.push({ ...hold, since: pass.fact(`hold ${plan} ${hold.reason}`).wall })

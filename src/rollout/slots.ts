@@ -235,7 +235,7 @@ function driveFailed(state: PlanState, node: NodeView, past: Outcome, pass: Pass
   const next = nextAttempt(state, past)
   if (next !== undefined) {
     if (pass.now.wall >= next) return 'retry'
-    pass.lookAt(pass.now.mono + next - pass.now.wall)
+    pass.lookAtWall(next)
     const message = `attempt ${past.attempts} failed at ${past.at}: ${past.reason}: ${past.message}; the next begins at ${formatTime(next)}`
     pass.node(state.key, node.name, 'Failed', hold('BackingOff', message, { retryAt: next }), ...gated)
     return 'failed'

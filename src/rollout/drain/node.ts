@@ -124,12 +124,12 @@ function isOver({ state, startedAtMs }: Draining, pass: Pass): boolean {
   const timeout = own === undefined ? drainTimeoutMs(state.plan.spec.drain ?? {}) : { ok: true as const, ms: own === 0 ? undefined : own }
   if (!timeout.ok || timeout.ms === undefined) return false
   const end = startedAtMs + timeout.ms
-  if (now.wall < end) pass.lookAt(now.mono + end - now.wall)
+  if (now.wall < end) pass.lookAtWall(end)
   return now.wall >= end
 }
 
 function completion({ pod, untilMs }: Completing, count: number, node: NodeView, pass: Pass): Hold {
-  if (untilMs !== undefined) pass.lookAt(pass.now.mono + untilMs - pass.now.wall)
+  if (untilMs !== undefined) pass.lookAtWall(untilMs)
   const until = untilMs === undefined ? '' : `, until ${formatTime(untilMs)} at the latest`
   const others = count === 1 ? '' : ` (and ${count - 1} more)`
   return hold('WaitingForCompletion', `node ${node.name}: pod ${podName(pod)}${others} may come to its own end${until}`, {

@@ -43,7 +43,7 @@ export function volumesDetached({ state, node }: { readonly state: PlanState; re
   const named = upToFive(volumes)
   const endMs = Date.parse(work.drainedAt) + limitMs
   if (pass.now.wall < endMs) {
-    pass.lookAt(pass.now.mono + endMs - pass.now.wall)
+    pass.lookAtWall(endMs)
     const message = `node ${node.name} is drained, and volumes are still attached to it: ${named}; the upgrade goes on at ${formatTime(endMs)} at the latest`
     say(hold('VolumesAttached', message, { retryAt: endMs }))
     return false

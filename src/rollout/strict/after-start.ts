@@ -49,7 +49,7 @@ function succeeded(started: Started, job: JobView, pass: Pass): void {
   const delayMs = (work.delaySeconds ?? 0) * 1000
   const end = Date.parse(provenAt) + delayMs
   if (pass.now.wall < end) {
-    pass.lookAt(pass.now.mono + end - pass.now.wall)
+    pass.lookAtWall(end)
     if (work.provenAt === undefined)
       pass.step(node.name, [
         patchNode(node, { ...record, work: { ...work, provenAt } }, lifted),

@@ -81,7 +81,7 @@ function complete(job: JobView, { state, node }: Place, pass: Pass): void {
   const delay = parseDuration(plan.spec.postCompleteDelay ?? '0')
   const over = (job.finishedAt ?? pass.now.wall) + (delay.ok ? Number(delay.ns) / 1e6 : 0)
   if (pass.now.wall < over) {
-    pass.lookAt(pass.now.mono + over - pass.now.wall)
+    pass.lookAtWall(over)
     const text = delay.ok ? formatDuration(delay.ns) : ''
     tell(job, state, 'Normal', 'JobCompleteWaiting', `Job completed on Node ${node.name}, waiting ${text} PostCompleteDelay`, pass)
     if (uncordon) mark(node, state, {}, pass)
@@ -104,7 +104,7 @@ function expire(job: JobView, pass: Pass): void {
   const ttl = job.ttlSeconds ?? (/^[+-]?\d+$/.test(job.ttlAnnotation ?? '') ? Number(job.ttlAnnotation) : 0)
   const due = (job.finishedAt ?? pass.now.wall) + ttl * 1000
   if (pass.now.wall >= due) remove(job, pass)
-  else pass.lookAt(pass.now.mono + due - pass.now.wall)
+  else pass.lookAtWall(due)
 }
 
 function tell(job: JobView, state: PlanState, type: 'Normal' | 'Warning', reason: string, message: string, pass: Pass): void {

@@ -28,7 +28,7 @@ export function resolveAsSUC({ plan, invalid }: Unresolved, pass: Pass): Resolut
   const askedAt =
     before?.status === 'True' && RFC3339.test(before.lastUpdateTime ?? '') ? Date.parse(before.lastUpdateTime ?? '') : Number.NaN
   if (now.wall - askedAt < settings.planPollingIntervalMs) {
-    pass.lookAt(now.mono + askedAt + settings.planPollingIntervalMs - now.wall)
+    pass.lookAtWall(askedAt + settings.planPollingIntervalMs)
     return kept
   }
   pass.need({ kind: 'channel', url, latestVersion: status.latestVersion, maxAgeMs: settings.planPollingIntervalMs })
