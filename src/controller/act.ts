@@ -23,6 +23,7 @@ import type { EventRecorder } from '../kube/client/events.ts'
 import type { Store } from '../kube/client/store.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { SHIELD, UNSHIELD } from '../rollout/objectset.ts'
+import { slotName } from '../rollout/slot-name.ts'
 import type { Action, Evicted, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
@@ -134,7 +135,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     }
     if (holds.size === 0) return
     metrics.claimWithdrawn()
-    const hostnames = claimed.filter((node) => holds.has(node.name)).map((node) => node.hostname ?? node.name)
+    const hostnames = claimed.filter((node) => holds.has(node.name)).map(slotName)
     const withdrawn = new Set(hostnames.filter((hostname) => !stood.has(hostname)))
     // From what was read, not from what we wrote: another leader may have claimed in between.
     const applying = read?.applying.filter((hostname) => !withdrawn.has(hostname))

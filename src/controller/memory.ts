@@ -1,6 +1,7 @@
 /** What a leader keeps in memory between passes. All of it can be lost: a new leader starts with an empty one (design §3). */
 import type { Secret } from 'kubernetes-types/core/v1.d.ts'
 import type { Hold } from '../api/reasons.ts'
+import { slotName } from '../rollout/slot-name.ts'
 import type {
   Decision,
   DrainView,
@@ -89,7 +90,7 @@ export function remember(memory: Memory, decision: Decision, { now, nodes, pods,
     const node = nodes.find((view) => view.uid === nodeUID)
     const applying = plan?.plan?.status.applying ?? []
     // What is confirmed stands in `applying`; a slot that was given back has to be claimed anew.
-    if (node === undefined || working.has(node.uid) || !applying.includes(node.hostname ?? node.name)) memory.confirmed.delete(key)
+    if (node === undefined || working.has(node.uid) || !applying.includes(slotName(node))) memory.confirmed.delete(key)
   }
   if (memory.evictions.size > 10_000) memory.evictions.clear()
 }

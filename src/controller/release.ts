@@ -20,6 +20,7 @@ import type { JsonObject } from '../base/json.ts'
 import { isConflict, isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { safeName } from '../rollout/names.ts'
+import { slotName } from '../rollout/slot-name.ts'
 import { cordonIsOurs, recordOf } from '../rollout/verdict.ts'
 import type { JobView, NodeView } from '../rollout/world.ts'
 import { releaseKured } from './release-kured.ts'
@@ -137,7 +138,7 @@ async function releaseNode(
     left.push(
       `node ${node.name}: ${foreign ? `works for Plan ${work.plan} of another namespace` : `Plan ${work?.plan} upgrades it right now; let it end, or use --all to forget it`}`,
     )
-    held.set(node.hostname ?? node.name, work?.plan ?? '')
+    held.set(slotName(node), work?.plan ?? '')
     heldNodes.add(node.name)
     return
   }

@@ -20,6 +20,7 @@ import { pullPod, pullPodName } from './pull-pod.ts'
 import { nodeStartHolds } from './policy/gates.ts'
 import { tooManyFailures } from './failures.ts'
 import type { Slots } from './slots.ts'
+import { slotName } from './slot-name.ts'
 import type { PlanEvent } from './tell.ts'
 import { recordOf } from './verdict.ts'
 import { compareToTarget } from './version.ts'
@@ -186,7 +187,7 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
   const last: NodeView[] = []
   const undrained: NodeView[] = []
   for (const node of state.selected.values()) {
-    if (node.labels[state.label] === state.hash || held.has(node.hostname ?? node.name)) continue
+    if (node.labels[state.label] === state.hash || held.has(slotName(node))) continue
     if (blockedOn(state, node) !== undefined) undrained.push(node)
     else if (cordonedByOthers(node) && whenCordoned(state, node) !== 'Include') last.push(node)
     else rest.push(node)

@@ -4,6 +4,7 @@ import { type Hold, hold } from '../api/reasons.ts'
 import { createContext } from './decide.ts'
 import { checkPlan } from './gates/plan-gates.ts'
 import { createPass } from './pass.ts'
+import { slotName } from './slot-name.ts'
 import type { World } from './world.ts'
 
 /** Holds of the Plan, then of the node; undefined when the Plan does not select the node, or cannot be read. */
@@ -15,7 +16,7 @@ export function allHolds(world: World, plan: PlanKey, node: string): readonly Ho
   const ofNode = state.conduct.nodeGates.map((gate) => gate(state, view, context)).filter((found) => found !== undefined)
   const slots = context.ledger.slots(plan)
   const limit = state.plan.spec.concurrency ?? 0
-  const full = limit > 0 && slots.size >= limit && !slots.has(view.hostname ?? node)
+  const full = limit > 0 && slots.size >= limit && !slots.has(slotName(view))
   const turn = full ? [hold('ConcurrencyReached', `all ${limit} slots are taken by ${[...slots].join(', ')}`)] : []
   return [...checkPlan(state.conduct.planGates, state, context), ...ofNode, ...turn]
 }

@@ -25,6 +25,7 @@ import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
 import { parseDuration } from '../kube/objects/duration.ts'
+import { slotName } from './slot-name.ts'
 import { backOut, fail, jobRef, patchNode, recordOf } from './verdict.ts'
 import type { JobView, NodeView, Phase } from './world.ts'
 
@@ -113,7 +114,7 @@ function reasonToBackOut({ state, node, context }: Taken, work: Work): string | 
   if (!state.selected.has(node.name)) return 'the Plan no longer selects the node'
   if (state.invalid !== undefined) return `the Plan is not valid any more: ${state.invalid}`
   if (state.hash !== '' && work.hash !== state.hash) return 'the Plan has changed'
-  if (!state.plan.status.applying.includes(node.hostname ?? node.name)) return 'the node no longer stands in status.applying'
+  if (!state.plan.status.applying.includes(slotName(node))) return 'the node no longer stands in status.applying'
   if (node.hold !== undefined && node.hold !== 'false') return 'the node carries drover.io/hold'
   return checkPlan(state.conduct.keepPlanGates, state, context)[0]?.message
 }

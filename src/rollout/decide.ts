@@ -24,6 +24,7 @@ import { rememberDuration } from './policy/lead.ts'
 import { tellNews, type ToldNews } from './policy/news.ts'
 import { failedGate, planStartHolds } from './policy/gates.ts'
 import { rememberWaves } from './policy/waves.ts'
+import { slotName } from './slot-name.ts'
 import { tellPolicies } from './policy/status.ts'
 import { type AnyPlan, type PlanState, readPlan } from './plan-state.ts'
 import { driveOrphan, driveSlots, type Slots } from './slots.ts'
@@ -126,7 +127,7 @@ function objection(state: PlanState, name: string, hash: string, context: Contex
   if (state.hash !== hash) return hold('VersionUnresolved', `Plan ${plan} has changed meanwhile`)
   if (node === undefined) return hold('NodeDeleting', `node ${name} is gone`)
   if (!state.selected.has(name)) return hold('NodeHeld', `Plan ${plan} no longer selects node ${name}`)
-  if (!state.plan.status.applying.includes(node.hostname ?? name))
+  if (!state.plan.status.applying.includes(slotName(node)))
     return hold('ClaimWithdrawn', `node ${name} no longer stands in status.applying`)
   const { work, past } = recordOf(node)
   const wrong = work === undefined && past?.[plan] === undefined ? tooMuchWentWrong(state, node, context) : undefined
@@ -227,7 +228,7 @@ function foreignHostnames(state: PlanState, { world, cluster }: Context): string
 
 /** How the Plan stands now. */
 function tellingOf(state: PlanState, slots: Slots, admission: Admission, pass: Pass): Telling {
-  const claims = hostnames(admission.claims)
+  const claims = admission.claims.map(slotName)
   const applying = [...new Set([...slots.kept, ...claims])]
   const report = pass.report(state.key)
   let done = 0
@@ -246,12 +247,10 @@ function tellingOf(state: PlanState, slots: Slots, admission: Admission, pass: P
   return { state, applying, report, tally, failure, stalled, fault: admission.fault }
 }
 
-const hostnames = (nodes: readonly NodeView[]): string[] => nodes.map((node) => node.hostname ?? node.name)
-
 function write(telling: Telling, admission: Admission, pass: Pass): void {
   const { now } = pass
   const { state } = telling
-  const claims = hostnames(admission.claims)
+  const claims = admission.claims.map(slotName)
   const told = state.conduct.tell(telling, pass)
   if (told === undefined) return
   const { plan, ref } = state

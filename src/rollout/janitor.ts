@@ -8,6 +8,7 @@ import { attemptMark, parseAttemptMark } from './attempt.ts'
 import { applyJobName } from './job.ts'
 import { prepareJobName } from './prepare-job.ts'
 import type { Pass } from './pass.ts'
+import { slotName } from './slot-name.ts'
 import { cordonIsOurs, jobRef, patchNode, recordOf } from './verdict.ts'
 import type { JobView, NodeView } from './world.ts'
 
@@ -42,7 +43,7 @@ export function tidyNode(node: NodeView, context: Context, pass: Pass): void {
 
 /** The Plan that we cordoned the node for still counts it among its own: failed there, or waiting to be admitted again. */
 function slotHeld(node: NodeView, plan: string, { ledger }: Context): boolean {
-  return ledger.slots(plan).has(node.hostname ?? node.name)
+  return ledger.slots(plan).has(slotName(node))
 }
 
 const planKnown = (key: string, pass: Pass) => pass.world.plans.some((view) => view.key === key)

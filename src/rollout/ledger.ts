@@ -4,6 +4,7 @@
  */
 import type { PlanKey } from '../api/record.ts'
 import { isDisruptive } from './plan-state.ts'
+import { slotName } from './slot-name.ts'
 import type { NodeView, World } from './world.ts'
 
 export interface Holder {
@@ -54,14 +55,14 @@ export function createLedger(world: World): Ledger {
   for (const node of world.nodes) {
     if (node.record?.ok !== true) continue
     const { work, past } = node.record.record
-    for (const plan of Object.keys(past ?? {})) if (work?.plan !== plan) failures.add(`${plan} ${node.hostname ?? node.name}`)
+    for (const plan of Object.keys(past ?? {})) if (work?.plan !== plan) failures.add(`${plan} ${slotName(node)}`)
     if (work === undefined) continue
-    add(work.plan, node.hostname ?? node.name)
+    add(work.plan, slotName(node))
     if (work.disruptive) disruptive.add(work.plan)
   }
   const none: ReadonlySet<string> = new Set()
-  const holdersOf = (node: NodeView) => holders.get(node.hostname ?? node.name)
-  const failedOn = (node: NodeView, plan: PlanKey) => failures.has(`${plan} ${node.hostname ?? node.name}`)
+  const holdersOf = (node: NodeView) => holders.get(slotName(node))
+  const failedOn = (node: NodeView, plan: PlanKey) => failures.has(`${plan} ${slotName(node)}`)
   const cordonedFor = (node: NodeView) => (node.record?.ok === true ? node.record.record.cordon?.plan : undefined)
   const disrupted = (node: NodeView): boolean => {
     for (const plan of holdersOf(node) ?? []) if (disruptive.has(plan)) return true
@@ -94,9 +95,9 @@ export function createLedger(world: World): Ledger {
     },
     take(plan, node, isDisruptivePlan) {
       unavailable = undefined
-      failures.delete(`${plan} ${node.hostname ?? node.name}`)
+      failures.delete(`${plan} ${slotName(node)}`)
       if (isDisruptivePlan) disruptive.add(plan)
-      add(plan, node.hostname ?? node.name)
+      add(plan, slotName(node))
     },
     release(plan, hostname) {
       unavailable = undefined

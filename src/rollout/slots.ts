@@ -20,6 +20,7 @@ import { hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
 import type { Pass } from './pass.ts'
 import { isKnownImage, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
+import { slotName } from './slot-name.ts'
 import { backOut, jobRef, patchNode, recordOf, withoutPast, workOn } from './verdict.ts'
 import { isInTurn } from './strict/turn.ts'
 import { compareToTarget, isKubernetesVersion } from './version.ts'
@@ -67,7 +68,7 @@ export function driveSlots(state: PlanState, context: Context, pass: Pass): Slot
   }
   for (const node of pass.world.nodes) {
     const work = workOn(node, state.key)
-    const hostname = node.hostname ?? node.name
+    const hostname = slotName(node)
     if (work === undefined || kept.has(hostname)) continue
     driveWork(state, node, work, context, pass)
     // Rancher and `prepare` read `applying`: what is past the point of no return belongs there.

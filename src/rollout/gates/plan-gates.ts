@@ -8,6 +8,7 @@ import { nextTaking, willFit } from '../policy/lead.ts'
 import { notStoppedByGate } from '../policy/gates.ts'
 import { tooManyMembers } from '../policy/waves.ts'
 import { isInside, nextOpening, parseWindow } from '../window.ts'
+import { slotName } from '../slot-name.ts'
 import type { JobView } from '../world.ts'
 import type { Context, PlanGate } from './gate.ts'
 
@@ -190,7 +191,7 @@ export function openNodes(state: PlanState, { ledger }: Pick<Context, 'ledger'>)
   const slots = ledger.slots(state.key)
   const open: string[] = []
   for (const node of state.selected.values()) {
-    if (node.labels[state.label] !== state.hash || slots.has(node.hostname ?? node.name)) open.push(node.name)
+    if (node.labels[state.label] !== state.hash || slots.has(slotName(node))) open.push(node.name)
   }
   return open
 }
@@ -229,7 +230,7 @@ export function isForeignAndActive(job: JobView, state: Pick<PlanState, 'ref' | 
 function isAdopted(job: JobView, state: PlanState, cluster: Context['cluster']): boolean {
   const node = cluster.byName.get(job.labels[LABEL_NODE] ?? '')
   if (node === undefined) return true
-  if (state.memory.adopt?.includes(node.hostname ?? node.name) === true) return true
+  if (state.memory.adopt?.includes(slotName(node)) === true) return true
   return node.record?.ok === true && node.record.record.work?.jobUID === job.uid
 }
 

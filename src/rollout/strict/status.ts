@@ -2,6 +2,7 @@
 import type { PlanCondition, PlanStatus } from '../../api/plan.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
+import { slotName } from '../slot-name.ts'
 import { dated } from '../status.ts'
 import type { PlanEvent, Telling, Told } from '../tell.ts'
 import type { World } from '../world.ts'
@@ -102,8 +103,8 @@ function hasWork({ plan, selected, label, hash }: PlanState): boolean {
 /** Hostnames in the order of their nodes' names. */
 function inOrder(hostnames: readonly string[], { nodes }: World): string[] {
   const wanted = new Set(hostnames)
-  const known = nodes.filter((node) => wanted.has(node.hostname ?? node.name)).sort((a, b) => (a.name < b.name ? -1 : 1))
-  return [...new Set([...known.map((node) => node.hostname ?? node.name), ...hostnames])]
+  const known = nodes.filter((node) => wanted.has(slotName(node))).sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [...new Set([...known.map(slotName), ...hostnames])]
 }
 
 interface Book {
