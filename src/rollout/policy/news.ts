@@ -33,31 +33,39 @@ interface News {
 export function tellNews(telling: Telling, context: Context, pass: Pass): ToldNews | undefined {
   const { state } = telling
   const { rules, memory } = state
-  const { policy } = rules
-  if (policy === undefined || rules.notify.length === 0 || state.memoryError !== undefined) return undefined
-  const told = memory.told?.hash === state.hash ? memory.told : undefined
+  if (rules.tellers.length === 0 || state.memoryError !== undefined) return undefined
+  // Which rules hold is open, so that the hash may be another than the rollout's: all that is said is that the Plan is stuck, whatever its hash.
+  const contested = rules.policy === undefined
+  const told = contested || memory.told?.hash === state.hash ? memory.told : undefined
   const stall = lastingStall(telling, pass)
   // A Plan that is found complete has nothing to tell; from here on it is followed.
   if (told === undefined) return isUnderWay(telling) || stall !== undefined ? { hash: state.hash, keys: [], stalls: 0 } : undefined
-  const news = newsOf(telling, told, stall, context)
-  const ended: News[] = []
-  for (const one of news) {
-    const to = rules.notify.flatMap(({ to: destination, events }, index) =>
-      events.includes(one.event) ? [{ ...destination, field: `spec.notify[${index}]` }] : [],
-    )
-    if (to.length === 0 || told.keys.includes(one.key)) continue
-    const message = messageOf(one, telling, policy.name, pass)
-    pass.notice({ message, policy: { namespace: state.ref.namespace, ...policy }, to })
-    if (context.world.observed.notified.has(message.id)) ended.push(one)
-  }
+  const news = newsOf(telling, told, stall, context).filter(({ event }) => !contested || event === 'RolloutStalled')
+  const ended = news.filter((one) => !told.keys.includes(one.key) && isEnded(one, telling, pass))
   const calm = told.stall !== undefined && isCalm(telling, pass)
   if (ended.length === 0 && !calm) return undefined
-  return afterwards(told, ended, news, calm)
+  return afterwards(told, ended, (key) => contested || news.some((one) => one.key === key), calm)
 }
 
-function afterwards(told: ToldNews, ended: readonly News[], news: readonly News[], calm: boolean): ToldNews {
+/** Tells everybody who wants to hear it. True = the matter is closed with all of them. */
+function isEnded(one: News, telling: Telling, pass: Pass): boolean {
+  const { rules, ref } = telling.state
+  const messages = rules.tellers.flatMap(({ policy, notify }) => {
+    const to = notify.flatMap(({ to: destination, events }, index) =>
+      events.includes(one.event) ? [{ ...destination, field: `spec.notify[${index}]` }] : [],
+    )
+    if (to.length === 0) return []
+    const key = rules.policy === undefined ? `${one.key}/${policy.name}` : one.key
+    const message = messageOf({ ...one, key }, telling, policy.name, pass)
+    pass.notice({ message, policy: { namespace: ref.namespace, ...policy }, to })
+    return [message]
+  })
+  return messages.length > 0 && messages.every(({ id }) => pass.world.observed.notified.has(id))
+}
+
+function afterwards(told: ToldNews, ended: readonly News[], isThere: (key: string) => boolean, calm: boolean): ToldNews {
   // A failure that is no longer there cannot come back under its key.
-  const kept = told.keys.filter((key) => !key.startsWith('NodeFailed/') || news.some((one) => one.key === key))
+  const kept = told.keys.filter((key) => !key.startsWith('NodeFailed/') || isThere(key))
   const { stall: before, ...rest } = told
   const stalled = ended.find(({ event }) => event === 'RolloutStalled')
   const stall = stalled?.about?.reason ?? (calm ? undefined : before)

@@ -16,7 +16,13 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import type { Settings } from '../../base/settings.ts'
 import { compileLabelSelector } from '../../kube/objects/selector.ts'
 import { type Calendar, isTooLong, readCalendar } from './calendar.ts'
-import { selectPolicy } from './select.ts'
+import { metadataOf, selectPolicy } from './select.ts'
+
+/** A policy whose webhooks are told of a Plan. */
+export interface Teller {
+  readonly policy: { readonly name: string; readonly uid: string }
+  readonly notify: readonly NotifySpec[]
+}
 
 /** Durations in milliseconds. */
 export interface Rules {
@@ -48,7 +54,8 @@ export interface Rules {
   readonly kured: boolean
   readonly etcdSnapshot: EtcdSnapshotSpec
   readonly managedElsewhere: 'Hold' | 'Ignore'
-  readonly notify: readonly NotifySpec[]
+  /** The policy in force, or those in conflict that can be read; only who has webhooks. */
+  readonly tellers: readonly Teller[]
   readonly gates: readonly GateSpec[]
   readonly hooks: HooksSpec
 }
@@ -94,7 +101,7 @@ export function defaultRules(settings: Settings): Rules {
     kured: false,
     etcdSnapshot: { maxAgeMs: 86_400_000, policy: 'Off' },
     managedElsewhere: 'Hold',
-    notify: [],
+    tellers: [],
     gates: [],
     hooks: { before: [], after: [] },
   }
@@ -105,9 +112,16 @@ export function rulesFor(plan: Plan, policies: readonly PolicyView[] | undefined
   const defaults = defaultRules(settings)
   if (policies === undefined) return { ...defaults, problem: hold('PolicyUnreadable', 'the RolloutPolicies have not been listed yet') }
   const selected = selectPolicy(plan, policies)
-  if (!selected.ok) return { ...defaults, problem: selected.hold, contenders: selected.contenders }
+  if (!selected.ok) {
+    const { hold: problem, contenders } = selected
+    const names = contenders.map((view) => metadataOf(view).name)
+    return { ...defaults, problem, contenders: names, tellers: tellersOf(contenders.flatMap((view) => (view.ok ? [view.policy] : []))) }
+  }
   return selected.policy === undefined ? defaults : withPolicy(defaults, selected.policy)
 }
+
+const tellersOf = (policies: readonly RolloutPolicy[]): readonly Teller[] =>
+  policies.flatMap(({ metadata: { name, uid }, spec: { notify } }) => (notify.length === 0 ? [] : [{ policy: { name, uid }, notify }]))
 
 function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
   const { metadata, spec } = policy
@@ -134,7 +148,7 @@ function withPolicy(defaults: Rules, policy: RolloutPolicy): Rules {
     kured: spec.coordinate.kured,
     etcdSnapshot: spec.etcdSnapshot,
     managedElsewhere: spec.managedElsewhere,
-    notify: spec.notify,
+    tellers: tellersOf([policy]),
     gates: spec.gates,
     hooks: spec.hooks,
   }

@@ -4,10 +4,10 @@ import type { PolicyMetadata, PolicySpec, PolicyView, RolloutPolicy } from '../.
 import { type Hold, hold } from '../../api/reasons.ts'
 import { compileLabelSelector, matchesSelector } from '../../kube/objects/selector.ts'
 
-/** `contenders`: the policies with equal right, by name. */
+/** `contenders`: the policies with equal right, in the order of their names. */
 export type Selected =
   | { readonly ok: true; readonly policy: RolloutPolicy | undefined }
-  | { readonly ok: false; readonly hold: Hold; readonly contenders: readonly string[] }
+  | { readonly ok: false; readonly hold: Hold; readonly contenders: readonly PolicyView[] }
 
 const DEFAULT_POLICY = 'default'
 
@@ -21,13 +21,16 @@ export function selectPolicy(plan: Plan, policies: readonly PolicyView[]): Selec
   if (!Number.isFinite(best)) return { ok: true, policy: undefined }
   const chosen = near.filter((_view, index) => ranks[index] === best)
   const [first] = chosen
-  const names = chosen.map((view) => metadataOf(view).name).toSorted()
-  if (chosen.length > 1)
+  if (chosen.length > 1) {
+    const nameOf = (view: PolicyView): string => metadataOf(view).name
+    const contenders = chosen.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+    const names = contenders.map(nameOf).join(' and ')
     return {
       ok: false,
-      contenders: names,
-      hold: hold('PolicyConflict', `RolloutPolicies ${names.join(' and ')} apply to this Plan with equal right; let one of them go`),
+      contenders,
+      hold: hold('PolicyConflict', `RolloutPolicies ${names} apply to this Plan with equal right; let one of them go`),
     }
+  }
   if (first === undefined || first.ok) return { ok: true, policy: first?.policy }
   return { ok: false, contenders: [], hold: unreadable(first.metadata, first.error) }
 }

@@ -191,3 +191,28 @@ told('webhooks that come when all is done, or go in between, hear nothing', asyn
   await s.wait(60 * MINUTE)
   expect(receiver.got.length).toBe(before)
 })
+
+told('two policies in conflict tell their webhooks so, once, and the one that is left goes on', async (s, receiver) => {
+  const other = { ...policy({ notify: [{ url: 'https://other.example/' }] }), metadata: { name: 'other', namespace: 'system-upgrade' } }
+  await s.begin()
+  await s.apply(policy({ notify: [{ url: HOOK }] }))
+  await s.apply(other)
+  await s.apply(agents())
+  await s.until('told', () => receiver.got.length === 2, 10 * MINUTE)
+  await s.wait(MINUTE)
+  s.crash()
+  await s.begin('drover-2')
+  await s.wait(30 * MINUTE)
+  const lines = receiver.got.map(({ url, message }) => `${url} ${message.event} ${message.reason} ${message.policy}`)
+  expect(lines.toSorted()).toEqual([
+    `${HOOK} RolloutStalled PolicyConflict told`,
+    'https://other.example/ RolloutStalled PolicyConflict other',
+  ])
+  await s.remove('/apis/drover.io/v1alpha1/namespaces/system-upgrade/rolloutpolicies/other')
+  await s.until('complete', () => complete(s))
+  await s.wait(10 * MINUTE)
+  expect(receiver.got.slice(2).map(({ url, message }) => [url, message.event])).toEqual([
+    [HOOK, 'RolloutStarted'],
+    [HOOK, 'RolloutComplete'],
+  ])
+})

@@ -3,6 +3,7 @@ import type { RolloutMemory } from '../../../src/api/memory.ts'
 import { NOTIFY_EVENTS } from '../../../src/api/notify.ts'
 import type { Outcome } from '../../../src/api/record.ts'
 import { decodePolicy } from '../../../src/api/decode-policy.ts'
+import type { PolicyView } from '../../../src/api/policy.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import type { Decision, Moment, NodeView, World } from '../../../src/rollout/world.ts'
 import { actions, aNode, aPlan, aRecord, aServer, aWork, aWorld, hashOf, NEW, NOW } from '../build.ts'
@@ -312,6 +313,74 @@ describe('who is told', () => {
   test('where: the Secret is named, its value is not in the decision', () => {
     const [notice] = decide(world({ ...given, notify: [{ secretRef: { name: 's', key: 'k' } }] })).notices
     expect(notice?.to).toEqual([{ kind: 'secret', name: 's', key: 'k', field: 'spec.notify[0]' }])
+  })
+})
+
+describe('policies in conflict', () => {
+  const policy = (name: string, spec: object = {}): PolicyView => {
+    const raw = {
+      metadata: { name, namespace: 'system-upgrade', uid: `uid-${name}` },
+      spec: { planNames: ['p'], notify: [WEBHOOK], ...spec },
+    }
+    const view = decodePolicy(raw as never)
+    if (view === undefined) throw new Error('no policy')
+    return view
+  }
+  /** After the conflict has lasted for a minute. */
+  function contested(given: Given, policies: readonly PolicyView[], change: Partial<World> = {}): Decision {
+    const first = { ...world(given), policies, ...change }
+    const since = new Map([...decide(first).facts].map((fact) => [fact, first.now]))
+    return decide({ ...first, since, now: { wall: NOW.wall + 60_000, mono: NOW.mono + 60_000 } })
+  }
+  const both = [policy('careful'), policy('other')]
+  const given: Given = { nodes: [done('a'), working('b')], applying: ['b'], told: { ...FOLLOWED, keys: ['NodeFailed/c/x'] } }
+  const id = (name: string): string => `uid-p/${SHORT}/RolloutStalled/1/${name}`
+
+  test('tell their webhooks that the Plan is stuck, each for itself, and nothing else', () => {
+    const { notices } = contested(given, both)
+    expect(notices.map(({ message, policy: of }) => [message.event, message.reason, message.policy, message.id, of.uid])).toEqual([
+      ['RolloutStalled', 'PolicyConflict', 'careful', id('careful'), 'uid-careful'],
+      ['RolloutStalled', 'PolicyConflict', 'other', id('other'), 'uid-other'],
+    ])
+    expect(decide({ ...world(given), policies: both }).notices).toEqual([])
+  })
+
+  test('once: noted when the matter is closed for all of them, and what was told before stays', () => {
+    const one = contested({ ...given, notified: [id('careful')] }, both)
+    expect([one.notices.length, remembered(one)]).toEqual([2, []])
+    const all = contested({ ...given, notified: [id('careful'), id('other')] }, both)
+    const told = { hash: HASH, keys: ['NodeFailed/c/x'], stalls: 1, stall: 'PolicyConflict' }
+    expect(remembered(all)).toEqual([told])
+    const after = contested({ ...given, told }, both)
+    expect([after.notices, remembered(after)]).toEqual([[], []])
+    // As without a policy the Plan may have another hash, which is none of its rollout's.
+    const other = contested({ ...given, told: { ...told, hash: 'of a step', stall: 'Paused' }, notified: [] }, both)
+    expect(other.notices.map(({ message }) => message.id)).toEqual([
+      `uid-p/${SHORT}/RolloutStalled/2/careful`,
+      `uid-p/${SHORT}/RolloutStalled/2/other`,
+    ])
+  })
+
+  test('but one that asks for no such event, for none at all, or cannot be read tells nobody', () => {
+    const who = (...policies: PolicyView[]) => contested(given, policies).notices.map(({ message }) => message.policy)
+    const unreadable = policy('broken', { budget: { maxUnavailable: 'many' } })
+    expect(unreadable.ok).toBe(false)
+    const deaf = policy('deaf', { notify: [{ ...WEBHOOK, events: ['RolloutComplete'] }] })
+    expect(who(policy('careful'), policy('silent', { notify: [] }))).toEqual(['careful'])
+    expect(who(policy('careful'), unreadable)).toEqual(['careful'])
+    expect(who(policy('careful'), deaf)).toEqual(['careful'])
+    expect(who(deaf, policy('silent', { notify: [] }))).toEqual([])
+    expect(who(unreadable)).toEqual([])
+  })
+
+  test('from the beginning are followed first', () => {
+    const { told: _, ...fresh } = given
+    expect(remembered(contested(fresh, both))).toEqual([FOLLOWED])
+    expect(contested(fresh, both).notices).toEqual([])
+  })
+
+  test('say nothing of a Plan that is complete', () => {
+    expect(contested({ ...given, nodes: [done('a'), done('b')], applying: [] }, both).notices).toEqual([])
   })
 })
 
