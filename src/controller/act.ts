@@ -110,7 +110,9 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     // Failures that are tried again, and adopted nodes: they stay whatever the confirmation finds.
     const stood = new Set(caches.plans.get(key)?.plan?.status.applying ?? [])
     const path = `${PLAN_PATH_PREFIX}/namespaces/${plan.namespace}/plans/${plan.name}/status`
-    const patch = { metadata: { uid: plan.uid, resourceVersion: action.resourceVersion }, status }
+    const { leadingHold } = status
+    const told = leadingHold ? { ...status, leadingHold: { ...NOT_SAID, ...leadingHold } } : status
+    const patch = { metadata: { uid: plan.uid, resourceVersion: action.resourceVersion }, status: told }
     const options = { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }
     await keep(caches.plans, async () => {
       const answer = await client.mergePatch<JsonObject & { status?: Partial<PlanStatus> }>(path, patch, options)
@@ -403,6 +405,9 @@ const isRefusal = (error: unknown): error is ApiError =>
   !isConflict(error)
 
 const hookOf = ({ hook }: Extract<Action, { do: 'patchNode' }>) => (hook === undefined ? {} : { [ANNOTATION_HOOK]: hook })
+
+/** A merge patch keeps what it does not name: a hold must not keep the node of the one before. */
+const NOT_SAID = { node: null, blockedBy: null, retryAt: null }
 
 const NO_WAIT = { until: 0, met: undefined }
 

@@ -16,9 +16,14 @@ interface Told {
       readonly since: string
       readonly endedBy: string
       readonly node?: string
+      readonly blockedBy?: string
+      readonly retryAt?: string
     }
   }
 }
+
+/** These wait for nothing that has a name or a time: what stands there is left over from another hold. */
+const BARE = new Set(['Upgrading', 'Verifying', 'Draining', 'Paused'])
 
 /** Looks at the Plans whenever something happens; returns what they left unanswered, and the reasons that they gave. */
 function listener(s: Story, plans: readonly string[]) {
@@ -33,6 +38,8 @@ function listener(s: Story, plans: readonly string[]) {
       if (!answered.has(name)) answered.set(name, now)
       const { conditions = [], leadingHold: told } = plan.status ?? {}
       if (told !== undefined) given.add(told.reason)
+      if (told !== undefined && BARE.has(told.reason) && (told.blockedBy ?? told.retryAt) !== undefined)
+        silent.push(`${name} waits for ${JSON.stringify(told)}`)
       if (conditions.some(({ type, status }) => type === 'Complete' && status === 'True')) {
         answered.set(name, now)
         if (told !== undefined) silent.push(`${name} is complete and waits for ${told.reason}`)
