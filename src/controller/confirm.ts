@@ -5,6 +5,7 @@ import type { PlanKey } from '../api/record.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Client } from '../kube/client/client.ts'
 import { recheck } from '../rollout/decide.ts'
+import { isServer } from '../rollout/is-server.ts'
 import type { NodeView, PlanView, World } from '../rollout/world.ts'
 import { nodeView, planView } from './views.ts'
 
@@ -42,7 +43,7 @@ export function createConfirm(client: Client, world: () => World): Confirm {
     async claims(plan, hash, nodes) {
       const plans = views(await client.list(`${PLAN_PATH_PREFIX}/plans`), planView)
       const inFlight = await listNodes(LABEL_IN_FLIGHT)
-      const servers = nodes.some((node) => node.etcd || node.controlPlane) ? await serversOf(world().nodes) : []
+      const servers = nodes.some(isServer) ? await serversOf(world().nodes) : []
       const now = world()
       const names = nodes.map((node) => node.name)
       const found = plans.find((view) => view.key === plan)

@@ -14,6 +14,7 @@ import type { Context } from './gates/gate.ts'
 import { checkNode } from './gates/node-gates.ts'
 import { checkPlan, paused } from './gates/plan-gates.ts'
 import { attemptMark } from './attempt.ts'
+import { isServer } from './is-server.ts'
 import { applyJob, applyJobName } from './job.ts'
 import { jobInputOf } from './job-input.ts'
 import { jobDeadlineSeconds } from './job-limits.ts'
@@ -305,7 +306,6 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
     pass.step(node.name, [{ do: 'deleteJob', job: jobRef(job) }])
     return say(taken, pass, 'Preflight', hold('WaitingForPods', `Job ${name} of an earlier attempt is being removed`))
   }
-  const server = node.etcd || node.controlPlane
   const holds = startHolds(taken, pass)
   // A paused Job's deadline runs all the same, so one that has waited is made anew, whatever holds now.
   if (holds.length > 0 || pass.now.mono - pass.fact(`paused ${job.uid}`).mono > PAUSED_MAX_MS) {
@@ -315,7 +315,7 @@ function startJob(taken: Taken, pass: Pass, work: Work, name: string, mark: stri
   const started: Work = { ...work, startedAt: formatTime(pass.now.wall), jobUID: job.uid }
   const frail = node.etcd && state.disruptive && state.conduct.clearsNodes && context.cluster.etcdMembers.length < 3
   pass.step(node.name, [
-    { do: 'recheck', plan: state.key, node: node.name, job: jobRef(job), quorum: server },
+    { do: 'recheck', plan: state.key, node: node.name, job: jobRef(job), quorum: isServer(node) },
     patchNode(node, { ...recordOf(node), work: started }),
     { do: 'startJob', job: jobRef(job) },
     ...(frail

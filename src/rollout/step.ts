@@ -7,6 +7,7 @@ import type { RolloutMemory } from '../api/memory.ts'
 import type { Plan } from '../api/plan.ts'
 import { bringsEtcd36, isReadyForEtcd36 } from './etcd-version.ts'
 import { withoutPassword } from './go-url.ts'
+import { isServer } from './is-server.ts'
 import type { Pass } from './pass.ts'
 import {
   compareToTarget,
@@ -117,8 +118,6 @@ function stepOfAgents(goal: Goal, target: Version, way: Way, pass: Pass): Goal |
   if (way.nodes.some((node) => isBelowMinor(node, low))) return begin(goal, low, way)
   return current === undefined ? undefined : stay(goal, current, `the servers are at ${low.text}; they go on first`)
 }
-
-const isServer = ({ controlPlane, etcd }: NodeView): boolean => controlPlane || etcd
 
 /** Undefined where one cannot be compared: the gates of direction tell which. */
 function lowest(nodes: readonly NodeView[], target: Version): Version | undefined {

@@ -1,6 +1,7 @@
 /** A gate answers one question: may this go on? Undefined = yes. Adding a gate is one small function in one of the two lists. */
 import type { Hold } from '../../api/reasons.ts'
 import type { Conduct } from '../conduct.ts'
+import { isServer } from '../is-server.ts'
 import type { Ledger } from '../ledger.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
@@ -43,7 +44,7 @@ export function surveyCluster(nodes: readonly NodeView[]): Cluster {
     else same.push(node)
   }
   return {
-    servers: nodes.filter((node) => node.controlPlane || node.etcd),
+    servers: nodes.filter(isServer),
     etcdMembers: nodes.filter((node) => node.etcd),
     byHostname,
     byName,

@@ -2,6 +2,7 @@
 import { type Hold, hold } from '../../api/reasons.ts'
 import { untoleratedTaints } from '../../kube/objects/taints.ts'
 import type { PlanState } from '../plan-state.ts'
+import { isServer } from '../is-server.ts'
 import { applyJobName } from '../job.ts'
 import { notBlocked } from '../drain/blocked.ts'
 import { kuredIsAway } from '../kured.ts'
@@ -84,14 +85,14 @@ export function cordonedByOthers(node: NodeView): boolean {
 
 /** What becomes of a node that somebody else has cordoned; without a policy servers wait and others go last. */
 export function whenCordoned({ rules }: PlanState, node: NodeView): 'Skip' | 'Last' | 'Include' {
-  return rules.budget.alreadyUnavailable ?? (node.controlPlane || node.etcd ? 'Skip' : 'Last')
+  return rules.budget.alreadyUnavailable ?? (isServer(node) ? 'Skip' : 'Last')
 }
 
 const notCordonedByOthers: NodeGate = (state, node) =>
   state.disruptive && cordonedByOthers(node) && whenCordoned(state, node) === 'Skip'
     ? hold(
         'CordonedByOthers',
-        `${node.controlPlane || node.etcd ? 'server' : 'node'} ${node.name} was cordoned by somebody else${node.cordonOwner === undefined ? '' : ` (${node.cordonOwner})`}; uncordon it to have it upgraded`,
+        `${isServer(node) ? 'server' : 'node'} ${node.name} was cordoned by somebody else${node.cordonOwner === undefined ? '' : ` (${node.cordonOwner})`}; uncordon it to have it upgraded`,
       )
     : undefined
 
@@ -109,7 +110,7 @@ const direction: NodeGate = (state, node, { cluster }) => {
   const from = parseVersion(node.kubeletVersion)
   const to = parseVersion(state.version)
   if (from === undefined || to === undefined) return hold('VersionUnknown', `version ${state.version} cannot be parsed`)
-  if (node.controlPlane || node.etcd) {
+  if (isServer(node)) {
     const minors = minorsBetween(from, to)
     return minors <= 1
       ? undefined
@@ -196,7 +197,7 @@ function doneBySUC(state: PlanState, node: NodeView, { world }: Context): Hold |
 }
 
 const oneServerAtATime: NodeGate = (state, node, { cluster, ledger }) => {
-  if (!state.disruptive || !(node.controlPlane || node.etcd)) return undefined
+  if (!state.disruptive || !isServer(node)) return undefined
   for (const server of cluster.servers) {
     const holder = server.name === node.name ? undefined : ledger.inFlight(server)
     if (holder === undefined) continue

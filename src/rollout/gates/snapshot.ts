@@ -3,6 +3,7 @@ import { type Hold, hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
 import { formatMs } from '../../kube/objects/duration.ts'
 import { planEvent } from '../events.ts'
+import { isServer } from '../is-server.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import { recordOf } from '../verdict.ts'
@@ -37,8 +38,6 @@ export const snapshotTaken: NodeGate = (state, node, context) => {
     return undefined
   return missing(state, context.world)
 }
-
-const isServer = ({ controlPlane, etcd }: NodeView): boolean => controlPlane || etcd
 
 const isTaken = (state: PlanState, node: NodeView): boolean => recordOf(node).work?.plan === state.key
 
