@@ -21,6 +21,8 @@ import { isConflict, isNotFound } from '../kube/client/api-error.ts'
 import type { Client } from '../kube/client/client.ts'
 import { safeName } from '../rollout/names.ts'
 import { slotName } from '../rollout/slot-name.ts'
+import { KSTATUS } from '../rollout/status.ts'
+import { ADDED_STATUS } from '../rollout/tell.ts'
 import { cordonIsOurs, recordOf } from '../rollout/verdict.ts'
 import type { JobView, NodeView } from '../rollout/world.ts'
 import { releaseKured } from './release-kured.ts'
@@ -209,17 +211,16 @@ async function releasePlan(client: Client, raw: JsonObject, { all }: ReleaseOpti
   }
 }
 
-/** Conditions that SUC keeps as they stand: a Plan it completes would read `Ready: False` for ever. */
-const ADDED_CONDITIONS = ['Ready', 'Reconciling', 'Stalled']
-const ADDED_FIELDS = ['leadingHold', 'nodeCounts', 'nodeStatuses', 'observedGeneration']
-
-/** A patch of the status that takes away what SUC does not know; undefined = there is nothing of that. */
+/**
+ * A patch of the status that takes away what SUC does not know; undefined = there is nothing of that. SUC keeps such conditions as they
+ * stand: a Plan that it completes would read `Ready: False` for ever.
+ */
 function addedStatus(raw: JsonObject): JsonObject | undefined {
   const status = (raw['status'] ?? {}) as JsonObject
   const conditions = (status['conditions'] ?? []) as readonly (JsonObject & { readonly type: string })[]
-  const kept = conditions.filter(({ type }) => !ADDED_CONDITIONS.includes(type))
+  const kept = conditions.filter(({ type }) => !KSTATUS.has(type))
   // observedGeneration has a default, so it alone tells nothing.
-  const fields = ADDED_FIELDS.filter((field) => field in status)
+  const fields = ADDED_STATUS.filter((field) => field in status)
   if (kept.length === conditions.length && !fields.some((field) => field !== 'observedGeneration')) return undefined
   return { conditions: kept, ...Object.fromEntries(fields.map((field) => [field, null])) }
 }

@@ -9,7 +9,8 @@ import type { PlanState } from './plan-state.ts'
 import type { Stepping } from './step.ts'
 import type { Moment, NodeReport, PlanReport } from './world.ts'
 
-const KSTATUS: ReadonlySet<string> = new Set(['Ready', 'Reconciling', 'Stalled'])
+/** Conditions that SUC does not know. */
+export const KSTATUS: ReadonlySet<string> = new Set(['Ready', 'Reconciling', 'Stalled'])
 /** Longest list of nodes in the status. */
 const MAX_NODE_STATUSES = 20
 

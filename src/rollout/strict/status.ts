@@ -3,11 +3,9 @@ import type { PlanCondition, PlanStatus } from '../../api/plan.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import { slotName } from '../slot-name.ts'
-import { dated } from '../status.ts'
+import { dated, KSTATUS } from '../status.ts'
 import type { PlanEvent, Telling, Told } from '../tell.ts'
 import type { World } from '../world.ts'
-
-const KSTATUS: ReadonlySet<string> = new Set(['Ready', 'Reconciling', 'Stalled'])
 
 /** Undefined while an answer that it depends on is still to come. */
 export function statusAsSUC(telling: Telling, pass: Pass): Told | undefined {
