@@ -22,9 +22,10 @@ import type { Client } from '../kube/client/client.ts'
 import type { EventRecorder } from '../kube/client/events.ts'
 import type { Store } from '../kube/client/store.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import { claimKey } from '../rollout/claim.ts'
 import { SHIELD, UNSHIELD } from '../rollout/objectset.ts'
 import { slotName } from '../rollout/slot-name.ts'
-import type { Action, Evicted, Step } from '../rollout/world.ts'
+import type { Action, Evicted, Ref, Step } from '../rollout/world.ts'
 import type { Caches } from './caches.ts'
 import type { Confirm } from './confirm.ts'
 import { writeKured } from './kured-lock.ts'
@@ -105,7 +106,7 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     const key = `${plan.namespace}/${plan.name}`
     const claimed = action.confirm.flatMap((name) => caches.nodes.get(name) ?? [])
     const hash = status.latestHash ?? ''
-    const claims = claimed.map((node) => `${plan.uid}/${hash}/${node.uid}`)
+    const claims = claimed.map((node) => claimKey({ ref: plan, hash }, node))
     for (const claim of claims) memory.confirmed.delete(claim)
     // Failures that are tried again, and adopted nodes: they stay whatever the confirmation finds.
     const stood = new Set(caches.plans.get(key)?.plan?.status.applying ?? [])
@@ -148,22 +149,22 @@ export function createAct({ process, client, caches, memory, events, metrics, co
     throw new Held([...holds.values()][0]?.message ?? '')
   }
 
-  const jobPath = (job: { namespace: string; name: string }) => `/apis/batch/v1/namespaces/${job.namespace}/jobs/${job.name}`
-  const podPath = (pod: { namespace: string; name: string }) => `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`
+  const jobPath = (job: Ref) => `/apis/batch/v1/namespaces/${job.namespace}/jobs/${job.name}`
+  const podPath = (pod: Ref) => `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`
 
-  async function patchJob(job: { namespace: string; name: string; uid: string }, spec: object, metadata = {}): Promise<void> {
+  async function patchJob(job: Ref, spec: object, metadata = {}): Promise<void> {
     const patch = { metadata: { uid: job.uid, ...metadata }, spec }
     await keep(caches.jobs, () => client.mergePatch(jobPath(job), patch, { fieldManager: FIELD_MANAGER, timeoutMs: WRITE_TIMEOUT_MS }))
   }
 
   /** The version of a paused Job as the decision saw it; ask before anything is awaited. Whoever starts the Job changes it. */
-  function pausedVersion(job: { namespace: string; name: string; uid: string }): string | undefined {
+  function pausedVersion(job: Ref): string | undefined {
     const seen = caches.jobs.get(`${job.namespace}/${job.name}`)
     return seen?.uid === job.uid && seen.parallelism === 0 && !seen.complete && seen.failed === undefined ? seen.resourceVersion : undefined
   }
 
   /** Without a `resourceVersion` the Job goes in whatever state it is by now. */
-  async function removeJob(job: { namespace: string; name: string; uid: string }, resourceVersion: string | undefined): Promise<void> {
+  async function removeJob(job: Ref, resourceVersion: string | undefined): Promise<void> {
     const options = { uid: job.uid, propagationPolicy: 'Background', timeoutMs: WRITE_TIMEOUT_MS } as const
     if (resourceVersion === undefined) await ignoringGone(() => client.delete(jobPath(job), options))
     else await ignoringAbsent(() => client.delete(jobPath(job), { ...options, resourceVersion }))

@@ -8,6 +8,7 @@ import { hold, type Hold } from '../api/reasons.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Admission } from './admit.ts'
 import { isComplete } from './complete.ts'
+import { isClaimed } from './claim.ts'
 import { conductOf } from './conduct.ts'
 import { blockedOn, tooManyBlocked } from './drain/blocked.ts'
 import { planEvent } from './events.ts'
@@ -154,7 +155,7 @@ function countsAs(node: NodeView, { key: plan, rules }: PlanState, { ledger, clu
     const other = cluster.byHostname.get(hostname)?.[0]
     if (other === undefined || other.name === node.name || recordOf(other).past?.[plan] === undefined || recordOf(other).work !== undefined)
       return false
-    return ![...world.confirmed].some((claim) => claim.endsWith(`/${other.uid}`))
+    return !isClaimed(other, world)
   })
   return slots.size - idle.length
 }

@@ -5,6 +5,7 @@
  */
 import { type Hold, hold } from '../api/reasons.ts'
 import type { Settings } from '../base/settings.ts'
+import { isClaimed } from './claim.ts'
 import type { Context, NodeGate } from './gates/gate.ts'
 import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
@@ -156,7 +157,7 @@ export function keepKured({ states, cluster, ledger }: Context, pass: Pass): voi
     [...ledger.slots(state.key)].some((hostname) =>
       (cluster.byHostname.get(hostname) ?? []).some((node) => {
         const { work, past } = recordOf(node)
-        const claimed = [...world.confirmed].some((claim) => claim.endsWith(`/${node.uid}`))
+        const claimed = isClaimed(node, world)
         return work?.plan === state.key || claimed || past?.[state.key] === undefined
       }),
     ),

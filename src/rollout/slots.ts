@@ -5,6 +5,7 @@ import type { Outcome, Work } from '../api/record.ts'
 import { formatTime } from '../base/clock.ts'
 import { beatRefused, beatSince, isStarted } from './after-start.ts'
 import { driveTaken, enter, newWork, ofSUC, startHolds } from './before-start.ts'
+import { claimKey } from './claim.ts'
 import { conductOf } from './conduct.ts'
 import { notBlocked } from './drain/blocked.ts'
 import { nodeEvent } from './events.ts'
@@ -42,8 +43,6 @@ const OTHERS_CLAIM_MS = 15_000
 
 /** A watch that is later than this counts as stale, and then nothing is decided at all. */
 const WATCH_LAG_MS = 180_000
-
-export const claimKey = (state: Pick<PlanState, 'ref' | 'hash'>, node: NodeView): string => `${state.ref.uid}/${state.hash}/${node.uid}`
 
 export function driveSlots(state: PlanState, context: Context, pass: Pass): Slots {
   const kept = new Set<string>()
