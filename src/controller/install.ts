@@ -1,6 +1,7 @@
 /** The CRDs, created or updated at start: Rancher's chart and SUC's users expect the controller to bring them (suc-contract, settings). */
 import { planCRD } from '../api/crd.ts'
 import { policyCRD } from '../api/crd-policy.ts'
+import { FIELD_MANAGER } from '../api/names.ts'
 import { messageOf } from '../base/errors.ts'
 import type { JsonObject } from '../base/json.ts'
 import type { Process } from '../base/process.ts'
@@ -38,7 +39,7 @@ async function install(crd: CRD, process: Process, client: Client, signal: Abort
         process.log.info('the CRD is not ours, bringing it up to date', { crd: crd.metadata.name })
         // Not over what a second replica does at the same time.
         const { resourceVersion } = current['metadata'] as { resourceVersion: string }
-        await client.mergePatch(path, { metadata: { resourceVersion }, spec: crd.spec }, { signal, fieldManager: 'drover' })
+        await client.mergePatch(path, { metadata: { resourceVersion }, spec: crd.spec }, { signal, fieldManager: FIELD_MANAGER })
       } else if (established(current)) return
       await process.clock.sleep(ESTABLISH_POLL_MS, signal)
     } catch (error) {
