@@ -1,9 +1,14 @@
 /** Small worlds for tests of the decision: everything has a default, a test names only what it is about. */
-import { parseMemory } from '../../src/api/memory.ts'
+import type { Pod } from 'kubernetes-types/core/v1.d.ts'
+import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
+import { decodePolicy } from '../../src/api/decode-policy.ts'
+import { parseMemory, type RolloutMemory } from '../../src/api/memory.ts'
 import type { Plan, PlanSpec, PlanStatus } from '../../src/api/plan.ts'
-import type { NodeRecord, Work } from '../../src/api/record.ts'
+import type { PolicyView } from '../../src/api/policy.ts'
+import type { Blocked, NodeRecord, Outcome, Work } from '../../src/api/record.ts'
 import { parseSettings } from '../../src/controller/settings.ts'
 import { latestHash } from '../../src/rollout/latest-hash.ts'
+import { pullPodName } from '../../src/rollout/pull-pod.ts'
 import type { Decision, JobView, NodeView, PlanView, PodView, World } from '../../src/rollout/world.ts'
 
 export const NOW = { wall: Date.parse('2026-03-02T12:00:00Z'), mono: 1_000_000 }
@@ -74,13 +79,27 @@ export function aPlan(
   }
 }
 
-export function hashOf(view: PlanView & { plan: Plan }): string {
+export type KnownPlan = ReturnType<typeof aPlan>
+
+export function hashOf(view: KnownPlan): string {
   const found = latestHash({ plan: view.plan, latestVersion: (view.plan.spec.version ?? '').replaceAll('+', '-'), secrets: new Map() })
   if (!found.ok) throw new Error(found.error)
   return found.hash
 }
 
-export function aWork(view: PlanView & { plan: Plan }, more: Partial<Work> = {}): Work {
+/** With the policy in force remembered, and what else is given: a Plan whose memory is to be written writes nothing else. */
+export function remembering(view: KnownPlan, memory: Partial<RolloutMemory> = {}, name = 'default'): KnownPlan {
+  const kept = { v: 1 as const, adopt: [], policy: { name, uid: `uid-${name}`, hash: hashOf(view) }, ...memory }
+  return { ...view, memory: { ok: true, memory: kept } }
+}
+
+export function aPolicy(spec: object, name = 'default'): PolicyView {
+  const view = decodePolicy({ metadata: { name, namespace: 'system-upgrade', uid: `uid-${name}`, generation: 1 }, spec } as never)
+  if (view === undefined) throw new Error('no policy')
+  return view
+}
+
+export function aWork(view: KnownPlan, more: Partial<Work> = {}): Work {
   return {
     plan: view.key,
     planUID: view.uid,
@@ -100,6 +119,60 @@ export function aWork(view: PlanView & { plan: Plan }, more: Partial<Work> = {})
 
 export const aRecord = (node: string, record: Partial<NodeRecord>) =>
   ({ ok: true, record: { v: 1, nodeUID: `uid-${node}`, ...record } }) as const
+
+/** A failed attempt at the Plan's hash. */
+export const aFailure = (view: KnownPlan, more: Partial<Outcome> = {}): Outcome => ({
+  hash: hashOf(view),
+  result: 'Failed',
+  attempts: 1,
+  reason: 'JobFailed',
+  message: 'exit 1',
+  at: '2026-03-02T11:58:00Z',
+  target: NEW.replaceAll('+', '-'),
+  kubernetes: true,
+  disruptive: true,
+  retrySeen: '',
+  generation: 1,
+  ...more,
+})
+
+/** A node that failed. */
+export const aFailed = (view: KnownPlan, name: string, more: Partial<Outcome> = {}): NodeView =>
+  aNode(name, { record: aRecord(name, { past: { [view.key]: aFailure(view, more) } }) })
+
+/** A drain for the Plan's hash that did not end in time. */
+export const aBlocked = (view: KnownPlan, more: Partial<Blocked> = {}): Blocked => ({
+  hash: hashOf(view),
+  how: 'Release',
+  attempts: 1,
+  message: 'left: default/web',
+  at: '2026-03-02T11:58:00Z',
+  retrySeen: '',
+  generation: 1,
+  ...more,
+})
+
+/** A pod of a workload, Ready on that node. */
+export const aPod = (name: string, node: string, more: Partial<Pod> = {}): Pod => ({
+  ...more,
+  metadata: {
+    name,
+    namespace: 'default',
+    uid: `uid-${name}`,
+    labels: { app: name },
+    ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'rs', uid: 'rs', controller: true }],
+    ...more.metadata,
+  },
+  spec: { nodeName: node, containers: [], ...more.spec },
+  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }], ...more.status },
+})
+
+/** Lets no pod of that app go. */
+export const aBudget = (app: string, allowed = 0, name = app): PodDisruptionBudget => ({
+  metadata: { name, namespace: 'default', generation: 1 },
+  spec: { minAvailable: 1, selector: { matchLabels: { app } } },
+  status: { observedGeneration: 1, currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: allowed, expectedPods: 1 },
+})
 
 export function aJob(name: string, node: string, more: Partial<JobView> = {}): JobView {
   return {
@@ -144,6 +217,15 @@ export function aPulled(name: string, node: string, more: Partial<PodView> = {})
     pulled: true,
     waiting: undefined,
     ...more,
+  }
+}
+
+/** Every node has pulled, and the dry runs have passed: nothing but gates stands before a claim. Not for Plans without a version. */
+export function prepared(plans: readonly PlanView[], nodes: readonly NodeView[], at = NOW.mono) {
+  const known = plans.filter((view): view is KnownPlan => view.plan?.spec.version !== undefined)
+  return {
+    pods: known.flatMap((view) => nodes.map((node) => aPulled(pullPodName(view.name, node.name, hashOf(view)), node.name))),
+    dryRuns: new Map(known.map((view) => [`${view.key}/${hashOf(view)}`, { at, ok: true, value: true } as const])),
   }
 }
 

@@ -2,8 +2,8 @@
 import { describe, expect, test } from '@jest/globals'
 import { decide } from '../../../src/rollout/decide.ts'
 import type { World } from '../../../src/rollout/world.ts'
-import { aNode, aPlan, NOW } from '../build.ts'
-import { policy, ready, remembering } from '../reasons/run.ts'
+import { aNode, aPlan, aPolicy, NOW, remembering } from '../build.ts'
+import { ready } from '../reasons/run.ts'
 
 const [p, two, three] = ['p', 'two', 'three'].map((name) => remembering(aPlan(name), {}, name)) as [
   ReturnType<typeof remembering>,
@@ -14,7 +14,7 @@ const [p, two, three] = ['p', 'two', 'three'].map((name) => remembering(aPlan(na
 /** Each Plan with the one that goes before it. */
 const waiting = (before: Readonly<Record<string, string>>): World => ({
   ...ready(p, [aNode('a')], { plans: [two, three] })(NOW),
-  policies: Object.entries(before).map(([name, other]) => policy({ planNames: [name], after: [other] }, name)),
+  policies: Object.entries(before).map(([name, other]) => aPolicy({ planNames: [name], after: [other] }, name)),
 })
 const endedBy = (world: World, key = p.key) => {
   const [first] = decide(world).reports.get(key)?.holds ?? []
@@ -39,7 +39,7 @@ describe('after', () => {
     const prepares = aPlan('p', { prepare: { image: 'x', args: ['prepare', 'two'] } })
     const world = {
       ...ready(prepares, [aNode('a')], { plans: [two] })(NOW),
-      policies: [policy({ planNames: ['two'], after: ['p'] }, 'two')],
+      policies: [aPolicy({ planNames: ['two'], after: ['p'] }, 'two')],
     }
     expect(endedBy(world)).toBe('WaitingForPlan person')
   })

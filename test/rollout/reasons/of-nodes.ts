@@ -1,8 +1,24 @@
 /** Reasons that hold a node which is to be taken. */
 import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import type { NodeView } from '../../../src/rollout/world.ts'
-import { aNode, aPlan, aPulled, aRecord, aServer, aWork, hashOf, NEW, NOW } from '../build.ts'
-import { type Cases, type KnownPlan, ready, remembering } from './run.ts'
+import {
+  aBlocked,
+  aBudget,
+  aFailed,
+  aNode,
+  aPlan,
+  aPod,
+  aPulled,
+  aRecord,
+  aServer,
+  aWork,
+  hashOf,
+  type KnownPlan,
+  NEW,
+  NOW,
+  remembering,
+} from '../build.ts'
+import { type Cases, ready } from './run.ts'
 
 const PLAN = 'system-upgrade/p'
 const CORDON = { at: '2026-03-02T11:00:00Z', plan: PLAN }
@@ -11,20 +27,7 @@ const HASH = hashOf(plan)
 const DONE = { 'plan.upgrade.cattle.io/p': HASH }
 const one = (more: Partial<NodeView>, view: KnownPlan = plan) => ready(view, [aNode('a', more)])
 
-const failure = (reason: string) => ({
-  hash: HASH,
-  result: 'Failed' as const,
-  attempts: 1,
-  reason,
-  message: 'exit 1',
-  at: '2026-03-02T11:58:00Z',
-  target: NEW.replaceAll('+', '-'),
-  kubernetes: true,
-  disruptive: true,
-  retrySeen: '',
-  generation: 1,
-})
-const failed = aNode('a', { record: aRecord('a', { past: { [PLAN]: failure('JobFailed') } }) })
+const failed = aFailed(plan, 'a')
 const slot = aPlan('p', {}, { status: { applying: ['a'] } })
 
 const waves = [{ name: 'canary', size: 1, soak: '30m', approval: 'Manual' }]
@@ -32,33 +35,7 @@ const inWaves = (doneAt?: string) =>
   remembering(plan, { waves: { hash: HASH, of: [{ name: 'canary', members: ['c'], ...(doneAt === undefined ? {} : { doneAt }) }] } })
 
 const drained = aPlan('p', { drain: { force: true } })
-const blocked = (how: 'Release' | 'Quarantine') => ({
-  [PLAN]: {
-    hash: hashOf(drained),
-    how,
-    attempts: 1,
-    message: 'left: default/web',
-    at: '2026-03-02T11:58:00Z',
-    retrySeen: '',
-    generation: 1,
-  } as const,
-})
-const pod = {
-  metadata: {
-    name: 'web',
-    namespace: 'default',
-    uid: 'uid-web',
-    labels: { app: 'web' },
-    ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'rs', uid: 'rs', controller: true }],
-  },
-  spec: { nodeName: 'a', containers: [] },
-  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
-}
-const budget = {
-  metadata: { name: 'web', namespace: 'default', generation: 1 },
-  spec: { minAvailable: 1, selector: { matchLabels: { app: 'web' } } },
-  status: { observedGeneration: 1, currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 1 },
-}
+const blocked = (how: 'Release' | 'Quarantine') => ({ [PLAN]: aBlocked(drained, { how }) })
 
 const pulling = (more: Parameters<typeof aPulled>[2]) => (now: typeof NOW) => ({
   ...ready(plan, [aNode('a')])(now),
@@ -165,7 +142,9 @@ export const OF_NODES: Cases = {
       ready(drained, [aNode('a')], {
         policy: { drain: { forecast: 'Enforce' } },
         observed: {
-          drains: new Map([['a', { at: now.mono, ok: true, value: { pods: [pod], budgets: [budget], daemonSets: new Set() } }]]),
+          drains: new Map([
+            ['a', { at: now.mono, ok: true, value: { pods: [aPod('web', 'a')], budgets: [aBudget('web')], daemonSets: new Set() } }],
+          ]),
         },
       })(now),
     says: /default\/web/,

@@ -1,6 +1,6 @@
 /** Reasons that hold a whole Plan. */
-import { aJob, aNode, aPlan, aRecord, aServer, hashOf, NEW, NOW } from '../build.ts'
-import { type Cases, type KnownPlan, policy, ready, remembering } from './run.ts'
+import { aBlocked, aFailed, aJob, aNode, aPlan, aPolicy, aRecord, aServer, hashOf, type KnownPlan, NOW, remembering } from '../build.ts'
+import { type Cases, ready } from './run.ts'
 
 const PLAN = 'system-upgrade/p'
 const a = aNode('a')
@@ -31,27 +31,6 @@ function broken(): KnownPlan {
   }
   return { ...view, plan: { ...view.plan, spec } }
 }
-
-const failing = (node: string, view: KnownPlan) =>
-  aNode(node, {
-    record: aRecord(node, {
-      past: {
-        [view.key]: {
-          hash: hashOf(view),
-          result: 'Failed',
-          attempts: 1,
-          reason: 'JobFailed',
-          message: 'exit 1',
-          at: '2026-03-02T11:58:00Z',
-          target: NEW.replaceAll('+', '-'),
-          kubernetes: true,
-          disruptive: true,
-          retrySeen: '',
-          generation: 1,
-        },
-      },
-    }),
-  })
 
 const gate = {
   name: 'healthy',
@@ -88,7 +67,7 @@ export const OF_PLANS: Cases = {
   PolicyConflict: {
     world: (now) => ({
       ...ready(aPlan('p'), [a])(now),
-      policies: [policy({ planNames: ['p'] }, 'one'), policy({ planNames: ['p'] }, 'two')],
+      policies: [aPolicy({ planNames: ['p'] }, 'one'), aPolicy({ planNames: ['p'] }, 'two')],
     }),
     says: /one.*two/,
   },
@@ -169,7 +148,7 @@ export const OF_PLANS: Cases = {
     says: /gate healthy.*not met within 30s/,
   },
   MaxFailuresExceeded: {
-    world: ready(aPlan('p', {}, { status: { applying: ['f'] } }), [failing('f', aPlan('p')), a], {
+    world: ready(aPlan('p', {}, { status: { applying: ['f'] } }), [aFailed(aPlan('p'), 'f'), a], {
       policy: { failure: { maxFailures: 1 } },
     }),
     says: /1 node.* failed/,
@@ -177,15 +156,7 @@ export const OF_PLANS: Cases = {
   TooManyBlockedNodes: {
     world: (now) => {
       const view = aPlan('p', { drain: {} })
-      const entry = {
-        hash: hashOf(view),
-        how: 'Quarantine',
-        attempts: 1,
-        message: 'left: default/web',
-        at: '2026-03-02T11:58:00Z',
-        retrySeen: '',
-        generation: 1,
-      } as const
+      const entry = aBlocked(view, { how: 'Quarantine' })
       const quarantined = (name: string) =>
         aNode(name, {
           unschedulable: true,

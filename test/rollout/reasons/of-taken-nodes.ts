@@ -1,11 +1,12 @@
 /** Reasons of a node that has been taken. */
+import type { Pod } from 'kubernetes-types/core/v1.d.ts'
 import { attemptMark } from '../../../src/rollout/attempt.ts'
 import { applyJobName } from '../../../src/rollout/job.ts'
 import { prepareJobName } from '../../../src/rollout/prepare-job.ts'
 import type { Work } from '../../../src/api/record.ts'
 import type { Moment, NodeView, World } from '../../../src/rollout/world.ts'
-import { aJob, aNode, aPlan, aRecord, aServer, aWork, hashOf, NEW, NOW } from '../build.ts'
-import { type Cases, type KnownPlan, ready } from './run.ts'
+import { aBudget, aJob, aNode, aPlan, aPod, aRecord, aServer, aWork, hashOf, type KnownPlan, NEW, NOW } from '../build.ts'
+import { type Cases, ready } from './run.ts'
 
 const PLAN = 'system-upgrade/p'
 const CLAIMED = '2026-03-02T11:59:00Z'
@@ -26,23 +27,7 @@ const started = (job: Parameters<typeof aJob>[2], more: Partial<NodeView> = {}, 
     jobs: [aJob(applyJobName('p', 'a', hashOf(view)), 'a', { uid: 'uid-job', attempt: MARK, deadlineSeconds: 3600, ...job })],
   })
 
-const web = (more: object = {}) => ({
-  metadata: {
-    name: 'web',
-    namespace: 'default',
-    uid: 'uid-web',
-    labels: { app: 'web' },
-    ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'rs', uid: 'rs', controller: true }],
-    ...more,
-  },
-  spec: { nodeName: 'a', containers: [] },
-  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
-})
-const budget = {
-  metadata: { name: 'web', namespace: 'default', generation: 1 },
-  spec: { minAvailable: 1, selector: { matchLabels: { app: 'web' } } },
-  status: { observedGeneration: 1, currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 1 },
-}
+const web = (metadata: Pod['metadata'] & object = {}) => aPod('web', 'a', { metadata })
 
 /** Node `a` is being drained, and this is on it. */
 function onNode(pods: readonly object[], budgets: readonly object[] = [], policy?: object): (now: Moment) => World {
@@ -93,7 +78,7 @@ export const OF_TAKEN_NODES: Cases = {
     world: onNode([web()], [], { drain: { rules: [{ podSelector: { matchLabels: { app: 'web' } }, behavior: 'WaitCompleted' }] } }),
     says: /default\/web/,
   },
-  DrainBlocked: { node: 'a', world: onNode([web()], [budget]), says: /default\/web.*PodDisruptionBudget default\/web/ },
+  DrainBlocked: { node: 'a', world: onNode([web()], [aBudget('web')]), says: /default\/web.*PodDisruptionBudget default\/web/ },
   VolumesAttached: {
     node: 'a',
     world: (now) =>

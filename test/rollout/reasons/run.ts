@@ -1,15 +1,10 @@
 /** Small worlds in which one reason stands, and what the Plan's status says of it after a few passes, written as the controller would write it. */
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { RolloutMemory } from '../../../src/api/memory.ts'
 import type { PlanStatus } from '../../../src/api/plan.ts'
-import type { PolicyView } from '../../../src/api/policy.ts'
 import type { EndedBy, HoldReason } from '../../../src/api/reasons.ts'
 import { decide } from '../../../src/rollout/decide.ts'
-import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import type { GateSeen, Moment, NodeView, PlanView, World } from '../../../src/rollout/world.ts'
-import { actions, aPlan, aPulled, aWorld, hashOf, NOW } from '../build.ts'
-
-export type KnownPlan = ReturnType<typeof aPlan>
+import { actions, aPolicy, aWorld, type KnownPlan, NOW, prepared } from '../build.ts'
 
 export interface Case {
   /** The world at a moment: what was fetched must be as fresh then as it is to be. */
@@ -121,18 +116,6 @@ function written(view: PlanView, memory: RolloutMemory | undefined, status: Plan
   }
 }
 
-export function policy(spec: object, name = 'default'): PolicyView {
-  const view = decodePolicy({ metadata: { name, namespace: 'system-upgrade', uid: `uid-${name}`, generation: 1 }, spec } as never)
-  if (view === undefined) throw new Error('no policy')
-  return view
-}
-
-/** With the policy in force remembered, and what else is given. */
-export function remembering(view: KnownPlan, memory: Partial<RolloutMemory> = {}, name = 'default'): KnownPlan {
-  const kept = { v: 1 as const, adopt: [], policy: { name, uid: `uid-${name}`, hash: hashOf(view) }, ...memory }
-  return { ...view, memory: { ok: true, memory: kept } }
-}
-
 /** Every node has pulled and the dry run has passed: nothing but what the case is about stands before a claim. */
 export function ready(
   view: KnownPlan,
@@ -141,31 +124,16 @@ export function ready(
 ): (now: Moment) => World {
   const { policy: spec, ...rest } = more
   return (now) => {
-    const plans = [view, ...(rest.plans ?? [])] as KnownPlan[]
+    const plans = [view, ...(rest.plans ?? [])]
+    const { pods, dryRuns } = prepared(plans, nodes, now.mono)
     return aWorld({
       ...rest,
       now,
       plans,
-      policies: spec === undefined ? [] : [policy(spec)],
+      policies: spec === undefined ? [] : [aPolicy(spec)],
       nodes: [...nodes],
-      pods: [
-        ...plans.flatMap((plan) =>
-          plan.plan === undefined || plan.plan.spec.version === undefined
-            ? []
-            : nodes.map((node) => aPulled(pullPodName(plan.name, node.name, hashOf(plan)), node.name)),
-        ),
-        ...(rest.pods ?? []),
-      ],
-      observed: {
-        dryRuns: new Map(
-          plans.flatMap((plan) =>
-            plan.plan?.spec.version === undefined
-              ? []
-              : [[`${plan.key}/${hashOf(plan)}`, { at: now.mono, ok: true, value: true } as const]],
-          ),
-        ),
-        ...rest.observed,
-      },
+      pods: [...pods, ...(rest.pods ?? [])],
+      observed: { dryRuns, ...rest.observed },
     })
   }
 }
