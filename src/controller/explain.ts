@@ -29,7 +29,7 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
     const deadline = process.clock.mono() + SYNC_TIMEOUT_MS
     while (!caches.synced()) {
       const refusal = caches.troubles.refusal()
-      if (refusal !== undefined) throw new Error(`the API server does not let you read it: ${refusal}`)
+      if (refusal !== undefined) throw new Error(`the cluster cannot be read: ${refusal}`)
       if (process.clock.mono() > deadline)
         throw new Error(
           'the cluster could not be read within 30 s; is the API server reachable, and are Plans, RolloutPolicies, Nodes, Jobs and Pods readable for you?',

@@ -128,7 +128,7 @@ group('people', () => {
   test('are told what they lack', async () => {
     const { code, text } = await drover('explain', 'node', 'agent-1')
     expect(code).not.toBe(0)
-    expect(text).toMatch(/does not let you read it: .* User "operator" cannot list resource/)
+    expect(text).toMatch(/the cluster cannot be read: .* User "operator" cannot list resource/)
   }, 60_000)
 
   test('explain and release with the roles of the guide: nothing is refused, and no role is too much', async () => {

@@ -89,6 +89,12 @@ describe('explain', () => {
     expect(says.plan('agents')).toContain('nothing is left to do')
   })
 
+  story('says that the API server does not answer, not that it forbids', {}, async (s) => {
+    await s.begin()
+    s.sandbox.faults.outage(2 * MINUTE)
+    await expect(explained(s)).rejects.toThrow(/^the cluster cannot be read: the watch of \w+ broke off: /)
+  })
+
   story('tells what failed and what to do', {}, async (s) => {
     for (const machine of s.sandbox.machines.values()) machine.trouble.programFailures = 3
     await s.begin()
