@@ -1,6 +1,7 @@
 /** `drover explain`: every reason why a node, or a Plan, is where it is. Reads only. */
 import { DroverError } from '../base/errors.ts'
 import { lookOnce } from '../controller/explain.ts'
+import { planLabel } from '../api/names.ts'
 import type { Hold } from '../api/reasons.ts'
 import { allHolds } from '../rollout/all-holds.ts'
 import type { Decision, World } from '../rollout/world.ts'
@@ -47,7 +48,7 @@ export function explainNode(name: string, world: World, decision: Decision): str
   ]
   for (const { key, name: planName, plan } of world.plans) {
     const own = decision.reports.get(key)?.nodes.get(name)
-    const label = node.labels[`plan.upgrade.cattle.io/${planName}`]
+    const label = node.labels[planLabel(planName)]
     const waiting = own === undefined || own.phase === 'Pending'
     const stop = waiting ? allHolds(world, key, name) : []
     if (own === undefined && label === undefined && stop === undefined) continue
