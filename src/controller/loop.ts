@@ -9,6 +9,7 @@ import type { Health } from '../observability/health.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import { tellBlindness } from '../rollout/blind.ts'
 import { decide } from '../rollout/decide.ts'
+import { STALE_MS } from '../rollout/slots.ts'
 import type { Decision } from '../rollout/world.ts'
 import { createAct } from './act.ts'
 import type { Caches } from './caches.ts'
@@ -21,8 +22,6 @@ import { createTally } from './tally.ts'
 
 /** A pass at least this often, so that liveness shows and nothing waits on a lost wake-up. */
 const RESYNC_MS = 30_000
-/** Without a sign of life from a watch for so long the cache may be stale: nothing new is decided (bookmarks come every minute). */
-const STALE_MS = 180_000
 /** How soon it is looked again whether an interrupted watch has caught up. */
 const INTERRUPTED_MS = 500
 

@@ -41,8 +41,8 @@ export interface Slots {
 /** How long another leader's claim may stand before its record shows. */
 const OTHERS_CLAIM_MS = 15_000
 
-/** A watch that is later than this counts as stale, and then nothing is decided at all. */
-const WATCH_LAG_MS = 180_000
+/** Without a sign of life from a watch for so long what is seen may be stale, and nothing is decided at all (bookmarks come every minute). */
+export const STALE_MS = 180_000
 
 export function driveSlots(state: PlanState, context: Context, pass: Pass): Slots {
   const kept = new Set<string>()
@@ -146,9 +146,9 @@ const entering = (state: PlanState, node: NodeView): string => `entering ${claim
 /** Its record was to be written a short while ago: the answer may have been lost, and the watch be late. The slot waits until it shows. */
 function mayHaveEntered(state: PlanState, node: NodeView, pass: Pass): boolean {
   const since = pass.world.since.get(entering(state, node))?.mono
-  if (since === undefined || pass.now.mono - since > WATCH_LAG_MS) return false
+  if (since === undefined || pass.now.mono - since > STALE_MS) return false
   pass.fact(entering(state, node))
-  pass.lookAt(since + WATCH_LAG_MS + 1)
+  pass.lookAt(since + STALE_MS + 1)
   return true
 }
 
