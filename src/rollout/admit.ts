@@ -113,9 +113,9 @@ export function admit(state: PlanState, slots: Slots, planHolds: readonly Hold[]
       report(node, sharedName(node, pod.labels[LABEL_OUR_NODE] ?? ''))
       continue
     }
-    const namesake = pass.jobNamed(state.ref.namespace, applyJobName(state.plan.metadata.name, node.name, state.hash))?.labels[LABEL_NODE]
-    if (namesake !== undefined && namesake !== node.name) {
-      report(node, sharedName(node, namesake))
+    const other = namesake(state, node, pass)
+    if (other !== undefined) {
+      report(node, other)
       continue
     }
     const image = withDefaultTag(state.plan.spec.upgrade.image, state.version)
@@ -208,10 +208,16 @@ export function inOrder(state: PlanState, nodes: readonly NodeView[]): readonly 
 }
 
 /** Kubernetes names are cut at the first dot by SUC's rule for Jobs, so two nodes can want the same Job. */
-export const sharedName = (node: NodeView, other: string): Hold =>
+const sharedName = (node: NodeView, other: string): Hold =>
   hold('JobNameConflict', `node ${node.name} shares the name of its Jobs with node ${other}; it waits until that one's are gone`, {
     endedBy: 'cluster',
   })
+
+/** Its apply Job's name is taken by another node's. */
+export function namesake(state: PlanState, node: NodeView, pass: Pass): Hold | undefined {
+  const other = pass.jobNamed(state.ref.namespace, applyJobName(state.plan.metadata.name, node.name, state.hash))?.labels[LABEL_NODE]
+  return other === undefined || other === node.name ? undefined : sharedName(node, other)
+}
 
 /** The pull has not got anywhere: the pod cannot be placed, its node does not answer, or it has taken long. */
 function hangs(pod: PodView, node: NodeView, pass: Pass): boolean {

@@ -1,10 +1,8 @@
 /** Who is taken next in strict compatibility: SUC's candidates in SUC's order, as many as the concurrency leaves, and nothing is looked at before. */
-import { LABEL_NODE } from '../../api/names.ts'
 import type { Hold } from '../../api/reasons.ts'
-import { type Admission, inOrder, sharedName } from '../admit.ts'
+import { type Admission, inOrder, namesake } from '../admit.ts'
 import type { Context } from '../gates/gate.ts'
 import { checkNode } from '../gates/node-gates.ts'
-import { applyJobName } from '../job.ts'
 import { selectionError } from '../order.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
@@ -46,11 +44,6 @@ export function admitAsSUC(state: PlanState, slots: Slots, planHolds: readonly H
   const refused = windowsRefused([...claims, ...holders(state, context)], pass)
   if (refused !== undefined) return { ...nothing, held: open.length, fault: refused }
   return { claims, pulls: new Set(), held: open.length + again.size - claims.length }
-}
-
-function namesake(state: PlanState, node: NodeView, pass: Pass): Hold | undefined {
-  const other = pass.jobNamed(state.ref.namespace, applyJobName(state.plan.metadata.name, node.name, state.hash))?.labels[LABEL_NODE]
-  return other === undefined || other === node.name ? undefined : sharedName(node, other)
 }
 
 /** Nodes that SUC would go on with. */
