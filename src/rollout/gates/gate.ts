@@ -51,3 +51,6 @@ export function surveyCluster(nodes: readonly NodeView[]): Cluster {
     unavailable,
   }
 }
+
+/** What a person wrote into an annotation that holds something, for a message. */
+export const reasonGiven = (value: string): string => (value === '' || value === 'true' ? '' : ` (${value})`)

@@ -6,16 +6,15 @@ import { isServer } from '../is-server.ts'
 import { applyJobName } from '../job.ts'
 import { notBlocked } from '../drain/blocked.ts'
 import { kuredIsAway } from '../kured.ts'
+import { tolerationsOf } from '../pod-parts.ts'
 import { inWave } from '../policy/waves.ts'
 import { compareToTarget, minorsBetween, munge, parseVersion } from '../version.ts'
 import { bringsEtcd36, isReadyForEtcd36, READY_FOR_ETCD_36 } from '../etcd-version.ts'
 import type { NodeView } from '../world.ts'
 import { BUDGET_GATES } from './budget.ts'
 import { etcdQuorum } from './etcd.ts'
-import type { Cluster, Context, NodeGate } from './gate.ts'
+import { type Cluster, type Context, type NodeGate, reasonGiven } from './gate.ts'
 import { snapshotTaken } from './snapshot.ts'
-
-const UNSCHEDULABLE = { key: 'node.kubernetes.io/unschedulable', operator: 'Exists', effect: 'NoSchedule' } as const
 
 const recordReadable: NodeGate = (_state, node) =>
   node.record === undefined || node.record.ok
@@ -28,7 +27,7 @@ const recordReadable: NodeGate = (_state, node) =>
 const nodeHeld: NodeGate = (_state, node) =>
   node.hold === undefined || node.hold === 'false'
     ? undefined
-    : hold('NodeHeld', `node ${node.name} carries drover.io/hold${node.hold === '' || node.hold === 'true' ? '' : ` (${node.hold})`}`)
+    : hold('NodeHeld', `node ${node.name} carries drover.io/hold${reasonGiven(node.hold)}`)
 
 const notDeleting: NodeGate = (_state, node) => (node.deleting ? hold('NodeDeleting', `node ${node.name} is being deleted`) : undefined)
 
@@ -69,7 +68,7 @@ const ready: NodeGate = (state, node) =>
     : hold('NodeNotReady', `node ${node.name} is not Ready (${node.ready})`, { blockedBy: `Node//${node.name}` })
 
 const tolerated: NodeGate = (state, node) => {
-  const taint = untoleratedTaints(node.taints, [UNSCHEDULABLE, ...(state.plan.spec.tolerations ?? [])])[0]
+  const taint = untoleratedTaints(node.taints, tolerationsOf(state.plan))[0]
   if (taint === undefined) return undefined
   return hold(
     'UntoleratedTaint',

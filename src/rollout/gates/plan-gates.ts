@@ -10,7 +10,7 @@ import { tooManyMembers } from '../policy/waves.ts'
 import { isInside, nextOpening, parseWindow } from '../window.ts'
 import { slotName } from '../slot-name.ts'
 import type { JobView } from '../world.ts'
-import type { Context, PlanGate } from './gate.ts'
+import { type Context, type PlanGate, reasonGiven } from './gate.ts'
 
 /** What is seen may be old, and stays so until somebody grants the permission. */
 const readable: PlanGate = (_state, { world }) =>
@@ -233,8 +233,6 @@ function isAdopted(job: JobView, state: PlanState, cluster: Context['cluster']):
   if (state.memory.adopt?.includes(slotName(node)) === true) return true
   return node.record?.ok === true && node.record.record.work?.jobUID === job.uid
 }
-
-const reasonGiven = (value: string) => (value === '' || value === 'true' ? '' : ` (${value})`)
 
 export const PLAN_GATES: readonly PlanGate[] = [
   readable,
