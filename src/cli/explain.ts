@@ -4,6 +4,7 @@ import { lookOnce } from '../controller/explain.ts'
 import { planLabel } from '../api/names.ts'
 import type { Hold } from '../api/reasons.ts'
 import { allHolds } from '../rollout/all-holds.ts'
+import { isComplete } from '../rollout/complete.ts'
 import type { Decision, World } from '../rollout/world.ts'
 import { CONNECTION_FLAGS, openSession } from './connect.ts'
 
@@ -14,8 +15,11 @@ Says what Drover would do with the node, or the nodes of the Plan, and everythin
 
 ${CONNECTION_FLAGS}`
 
+/** Of a Plan that no controller has begun with, or between two of its steps. */
+const NOTHING_HOLDS = 'nothing stands in the way; a controller that runs goes on with it'
+
 /** Exit code 0; 1 when there is no such node or Plan. */
-export async function run(argv: readonly string[]): Promise<number> {
+export async function run(argv: readonly string[], signal: AbortSignal): Promise<number> {
   if (argv.includes('--help')) {
     process.stdout.write(USAGE)
     return 0
@@ -25,7 +29,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     const [kind, name, ...rest] = session.positionals
     if ((kind !== 'node' && kind !== 'plan') || name === undefined || rest.length > 0)
       throw new DroverError('Usage', `say what to explain\n${USAGE}`, { retry: 'never' })
-    const { world, decision } = await lookOnce(session.process, session.settings)
+    const { world, decision } = await lookOnce(session.process, session.settings, signal)
     const lines =
       kind === 'node' ? explainNode(name, world, decision) : explainPlan(`${session.settings.namespace}/${name}`, world, decision)
     if (lines === undefined) {
@@ -59,7 +63,9 @@ export function explainNode(name: string, world: World, decision: Decision): str
     lines.push(`Plan ${key}: ${own?.phase ?? (stop === undefined ? 'does not select it' : 'Pending')}`)
     const said = own?.holds ?? []
     const more = (stop ?? []).filter((found) => !said.some((other) => other.reason === found.reason))
-    lines.push(...[...said, ...more].map(line))
+    const holds = [...said, ...more]
+    lines.push(...holds.map(line))
+    if (holds.length === 0 && waiting && stop !== undefined) lines.push(`  ${NOTHING_HOLDS}`)
   }
   if (lines.length === 1) lines.push('no Plan has anything to do with it')
   return lines
@@ -75,7 +81,7 @@ export function explainPlan(key: string, world: World, decision: Decision): stri
   ]
   lines.push(...(report?.holds ?? []).map(line))
   for (const [node, { phase, holds }] of report?.nodes ?? []) lines.push(`node ${node}: ${phase}`, ...holds.map(line))
-  if (lines.length === 1) lines.push('nothing is left to do')
+  if (lines.length === 1) lines.push(isComplete(view) ? 'nothing is left to do' : NOTHING_HOLDS)
   return lines
 }
 

@@ -19,8 +19,12 @@ const ONLY_THE_CONTROLLER = "Prometheus is asked by the controller only; what it
 
 const asksPrometheus = (need: Need): need is Extract<Need, { kind: 'gate' }> => need.kind === 'gate' && need.check.kind === 'prometheus'
 
-/** Reads the cluster and decides, without writing anything. @throws Error when the cluster cannot be read within 30 s, or may not be read */
-export async function lookOnce(process: Process, settings: Settings): Promise<{ readonly world: World; readonly decision: Decision }> {
+/** Reads the cluster and decides, without writing anything. @throws Error when the cluster cannot be read within 30 s, or may not be read, or the signal's reason */
+export async function lookOnce(
+  process: Process,
+  settings: Settings,
+  signal?: AbortSignal,
+): Promise<{ readonly world: World; readonly decision: Decision }> {
   const end = new AbortController()
   const client = createClient(process, { signal: end.signal })
   const caches = createCaches(process, client, settings, noMetrics, end.signal, () => undefined)
@@ -34,7 +38,7 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
         throw new Error(
           'the cluster could not be read within 30 s; is the API server reachable, and are Plans, RolloutPolicies, Nodes, Jobs and Pods readable for you?',
         )
-      await process.clock.sleep(POLL_MS)
+      await process.clock.sleep(POLL_MS, signal)
     }
     const gather = createGather(process, client, settings, caches, memory, noMetrics, () => undefined)
     let world = gather.world()
@@ -48,7 +52,7 @@ export async function lookOnce(process: Process, settings: Settings): Promise<{ 
         if (need.kind === 'dryRun') memory.dryRuns.set(need.key, { at, ok: true, value: true })
       }
       gather.fetch(decision.needs.filter((need) => need.kind !== 'dryRun' && !asksPrometheus(need)))
-      await process.clock.sleep(ROUND_MS)
+      await process.clock.sleep(ROUND_MS, signal)
       world = gather.world()
       decision = decide(world)
     }

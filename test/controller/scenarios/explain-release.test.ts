@@ -5,7 +5,7 @@ import { lookOnce } from '../../../src/controller/explain.ts'
 import { release } from '../../../src/controller/release.ts'
 import { createClient } from '../../../src/kube/client/client.ts'
 import { settingsFor } from '../harness.ts'
-import { agents, blocked, hangInDrain, MINUTE, NEW, SECOND, story, type Story } from './story.ts'
+import { agents, agentsOnly, blocked, hangInDrain, MINUTE, NEW, SECOND, story, type Story } from './story.ts'
 
 const AGENTS = ['agent-1', 'agent-2', 'agent-3']
 const inUpgrade = (s: Story) => AGENTS.find((node) => s.record(node).work?.startedAt !== undefined && s.runs(node) > 0)
@@ -38,6 +38,25 @@ describe('explain', () => {
     expect(says.node(other)).toMatch(/Plan system-upgrade\/agents: Pending\n.*(ConcurrencyReached|Pulling)/)
     expect(says.plan('agents')).toMatch(new RegExp(`applying ${node}`))
     expect([says.node('nobody'), says.plan('nothing')]).toEqual([undefined, undefined])
+  })
+
+  story('does not call finished what no controller has begun with', { cluster: agentsOnly }, async (s) => {
+    await s.begin()
+    s.crash()
+    await s.apply(agents())
+    const says = await explained(s)
+    expect(says.plan('agents')).toMatch(/\nnothing stands in the way/)
+    expect(says.node('agent-1')).toMatch(/agents: Pending\n {2}nothing stands in the way/)
+  })
+
+  story('ends when it is asked to', {}, async (s) => {
+    const process = s.sandbox.process('explain', 'person')
+    const never = () => new Promise<never>(() => undefined)
+    const stop = new AbortController()
+    const look = lookOnce({ ...process, transport: { send: never, watch: never } }, settingsFor(), stop.signal)
+    stop.abort(new Error('SIGINT received'))
+    await expect(s.sandbox.finish(look)).rejects.toThrow('SIGINT received')
+    expect(s.sandbox.clock.mono()).toBeLessThan(SECOND)
   })
 
   story('tells every hold of the Plan for a node that has not been taken', {}, async (s) => {
