@@ -16,15 +16,11 @@ export function tolerates(toleration: Toleration, taint: Taint): boolean {
   }
 }
 
-const KEEP_OUT: readonly string[] = ['NoSchedule', 'NoExecute']
+const KEEP_OUT: ReadonlySet<string> = new Set(['NoSchedule', 'NoExecute'])
 
 /** The taints that keep such a pod off the node. `PreferNoSchedule` never does. */
-export function untoleratedTaints(
-  taints: readonly Taint[] | undefined,
-  tolerations: readonly Toleration[] | undefined,
-  effects: readonly string[] = KEEP_OUT,
-): Taint[] {
+export function untoleratedTaints(taints: readonly Taint[] | undefined, tolerations: readonly Toleration[] | undefined): Taint[] {
   return (taints ?? []).filter(
-    (taint) => effects.includes(taint.effect) && !(tolerations ?? []).some((toleration) => tolerates(toleration, taint)),
+    (taint) => KEEP_OUT.has(taint.effect) && !(tolerations ?? []).some((toleration) => tolerates(toleration, taint)),
   )
 }

@@ -38,11 +38,3 @@ test('preferences keep nobody out, and one toleration for everything lets a pod 
   )
   expect(untoleratedTaints(undefined, undefined)).toEqual([])
 })
-
-test('only the effects asked for count', () => {
-  const taints = [
-    { key: 'a', effect: 'NoExecute' },
-    { key: 'b', effect: 'NoSchedule' },
-  ]
-  expect(untoleratedTaints(taints, [], ['NoExecute'])).toEqual([{ key: 'a', effect: 'NoExecute' }])
-})
