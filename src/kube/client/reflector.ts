@@ -76,12 +76,11 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
   const { clock, random } = process
   const counters = options.counters ?? reflectorCounters()
   const backoff = createBackoff({ baseMs: BACKOFF_BASE_MS, maxMs: BACKOFF_MAX_MS, random })
-  const position: Position = { version: undefined, accepted: undefined, lastLine: 0, failures: 0 }
+  const position: Position = { version: undefined, accepted: undefined, lastLine: 0, failures: 0, bookmarked: false }
 
   while (!signal.aborted) {
     let wait = 0
     let failed = false
-    let stalled = false
     let expired = false
     const listed = position.version === undefined
     position.accepted = undefined
@@ -95,14 +94,14 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
       counters.errors += 1
       if (failure === 'badLine') counters.badLines += 1
       if (failure === 'stall') counters.stalls += 1
-      stalled = failure === 'stall'
       expired = isGone(error)
       process.log.warn('Watch interrupted', { path, failure, error: messageOf(error) })
       report(options, error, failure)
       wait = Math.min(error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0, MAX_RETRY_AFTER_MS)
       position.failures += failure === 'stall' ? 0 : 1
-      // A server that sends no bookmarks falls silent as often as nothing happens: then a list is the only sign of life.
-      if (stalled || mustRelist(error) || position.failures >= SUSPECT_FAILURES) {
+      // Where bookmarks come, silence is a broken line. Elsewhere it means that nothing happened, and a list is the only sign of life.
+      const quiet = failure === 'stall' && !position.bookmarked
+      if (quiet || mustRelist(error) || position.failures >= SUSPECT_FAILURES) {
         position.version = undefined
         position.failures = 0
       }
@@ -129,6 +128,8 @@ interface Position {
   lastLine: number
   /** In a row, without a line between. */
   failures: number
+  /** Whether the server has ever sent a bookmark. */
+  bookmarked: boolean
 }
 
 class Stalled extends TransportError {}
@@ -222,6 +223,7 @@ function handle<T>(line: Json, path: string, store: Store<T>, position: Position
       break
     case 'BOOKMARK':
       counters.bookmarks += 1
+      position.bookmarked = true
       store.touch()
       break
     case 'ERROR':
