@@ -221,7 +221,7 @@ export function aPulled(name: string, node: string, more: Partial<PodView> = {})
 }
 
 /** Every node has pulled, and the dry runs have passed: nothing but gates stands before a claim. Not for Plans without a version. */
-export function prepared(plans: readonly PlanView[], nodes: readonly NodeView[], at = NOW.mono) {
+export function pulledAndTried(plans: readonly PlanView[], nodes: readonly NodeView[], at = NOW.mono) {
   const known = plans.filter((view): view is KnownPlan => view.plan?.spec.version !== undefined)
   return {
     pods: known.flatMap((view) => nodes.map((node) => aPulled(pullPodName(view.name, node.name, hashOf(view)), node.name))),

@@ -5,19 +5,36 @@ import { applyJobName } from '../../src/rollout/job.ts'
 import { prepareJobName } from '../../src/rollout/prepare-job.ts'
 import { pullPodName } from '../../src/rollout/pull-pod.ts'
 import type { NodeView, PlanView } from '../../src/rollout/world.ts'
-import { actions, aJob, aNode, aPlan, aPulled, aRecord, aServer, aWork, aWorld, hashOf, holdsOn, NEW, NOW, planHolds } from './build.ts'
+import {
+  actions,
+  aFailure,
+  aJob,
+  aNode,
+  aPlan,
+  aPulled,
+  aRecord,
+  aServer,
+  aWork,
+  aWorld,
+  hashOf,
+  holdsOn,
+  type KnownPlan,
+  NEW,
+  NOW,
+  planHolds,
+  pulledAndTried,
+} from './build.ts'
 
-type KnownPlan = ReturnType<typeof aPlan>
 const PLAN = 'system-upgrade/p'
 
 /** A world in which every node has pulled and the dry run has passed: nothing but gates stands before a claim. */
 function ready(view: KnownPlan, more: Parameters<typeof aWorld>[0] = {}) {
-  const hash = hashOf(view)
+  const { pods, dryRuns } = pulledAndTried([view], more.nodes ?? [])
   return aWorld({
     plans: [view],
     ...more,
-    pods: [...(more.nodes ?? []).map((node) => aPulled(pullPodName(view.name, node.name, hash), node.name)), ...(more.pods ?? [])],
-    observed: { dryRuns: new Map([[`${view.key}/${hash}`, { at: NOW.mono, ok: true, value: true } as const]]), ...more.observed },
+    pods: [...pods, ...(more.pods ?? [])],
+    observed: { dryRuns, ...more.observed },
   })
 }
 
@@ -338,19 +355,7 @@ describe('the node is the witness', () => {
 
 describe('failures are remembered', () => {
   const view = aPlan('p', {}, { status: { applying: ['a'] } })
-  const outcome = {
-    hash: hashOf(view),
-    result: 'Failed',
-    attempts: 1,
-    reason: 'JobFailed',
-    message: 'm',
-    at: 't',
-    target: NEW,
-    kubernetes: true,
-    disruptive: true,
-    retrySeen: '',
-    generation: 1,
-  } as const
+  const outcome = aFailure(view, { message: 'm', at: 't', target: NEW })
   const node = aNode('a', {
     unschedulable: true,
     cordonOwner: 'drover',
@@ -407,20 +412,7 @@ describe('left behind', () => {
 
 describe('what a fresh pair of eyes found', () => {
   const armed = { 'drover.io/retry': '1' }
-  const failed = (hash: string) =>
-    ({
-      hash,
-      result: 'Failed',
-      attempts: 1,
-      reason: 'JobFailed',
-      message: 'm',
-      at: '2026-03-02T11:00:00Z',
-      target: NEW,
-      kubernetes: true,
-      disruptive: true,
-      retrySeen: '',
-      generation: 1,
-    }) as const
+  const failed = (hash: string) => aFailure(aPlan('p'), { hash, message: 'm', at: '2026-03-02T11:00:00Z', target: NEW })
 
   test('a re-armed node that a gate holds does not lend its slot to another', () => {
     const view = aPlan('p', {}, { status: { applying: ['a'] }, annotations: armed })

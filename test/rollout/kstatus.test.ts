@@ -4,7 +4,7 @@ import type { PlanStatus } from '../../src/api/plan.ts'
 import { HOLD_REASONS, type HoldReason } from '../../src/api/reasons.ts'
 import { decide } from '../../src/rollout/decide.ts'
 import type { NodeView, World } from '../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aRecord, aWork, aWorld, hashOf, NEW, settings } from './build.ts'
+import { actions, aFailed, aNode, aPlan, aRecord, aWork, aWorld, hashOf, NEW, settings } from './build.ts'
 import { fleetOf, kstatusOf, type Waited } from './kstatus.ts'
 import { OF_NODES } from './reasons/of-nodes.ts'
 import { OF_PLANS } from './reasons/of-plans.ts'
@@ -62,7 +62,6 @@ describe.each(Object.entries(CASES) as [HoldReason, NonNullable<Cases[HoldReason
   })
 })
 
-const PLAN = 'system-upgrade/p'
 const DONE = { 'plan.upgrade.cattle.io/p': hashOf(aPlan('p')) }
 
 /** What is written of a Plan in such a world. */
@@ -108,20 +107,7 @@ describe('in phase', () => {
 
   test('Failed it is stuck', () => {
     const view = aPlan('p', {}, { status: { applying: ['a'] } })
-    const past = {
-      hash: hashOf(view),
-      result: 'Failed' as const,
-      attempts: 1,
-      reason: 'JobFailed',
-      message: 'exit 1',
-      at: '2026-03-02T11:58:00Z',
-      target: NEW,
-      kubernetes: true,
-      disruptive: true,
-      retrySeen: '',
-      generation: 1,
-    }
-    const told = statusOf([aNode('a', { record: aRecord('a', { past: { [PLAN]: past } }) })], view)
+    const told = statusOf([aFailed(view, 'a', { target: NEW })], view)
     expect(tale(told, 1)).toEqual({ says: 'Stalled', faults: [] })
     expect([kstatusOf(waited(told)), fleetOf(waited(told))]).toEqual(['Failed', 'error'])
   })

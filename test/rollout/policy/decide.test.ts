@@ -1,64 +1,46 @@
 /** What each field of a RolloutPolicy does to the decision; each test is named after its field. */
 import { describe, expect, test } from '@jest/globals'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
-import type { PolicyView } from '../../../src/api/policy.ts'
-import type { Outcome } from '../../../src/api/record.ts'
 import { decide, recheck } from '../../../src/rollout/decide.ts'
-import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import type { NodeView, World } from '../../../src/rollout/world.ts'
 import {
   actions,
+  aFailed,
   aJob,
   aNode,
   aPlan,
-  aPulled,
+  aPolicy,
   aRecord,
   aServer,
   aWork,
   aWorld,
   hashOf,
   holdsOn,
+  type KnownPlan,
   NEW,
   NOW,
   OLD,
   planHolds,
+  pulledAndTried,
+  remembering,
 } from '../build.ts'
 
-type KnownPlan = ReturnType<typeof aPlan>
 const PLAN = 'system-upgrade/p'
-
-function policy(spec: object, name = 'default'): PolicyView {
-  const view = decodePolicy({ metadata: { name, namespace: 'system-upgrade', uid: `uid-${name}`, generation: 1 }, spec } as never)
-  if (view === undefined) throw new Error('no policy')
-  return view
-}
 
 /** A world in which every node has pulled and the dry run has passed: nothing but gates stands before a claim. */
 function ready(view: KnownPlan, spec: object | undefined, nodes: readonly NodeView[], more: Parameters<typeof aWorld>[0] = {}): World {
-  const plans = [view, ...(more.plans ?? [])] as KnownPlan[]
+  const plans = [view, ...(more.plans ?? [])]
+  const { pods, dryRuns } = pulledAndTried(plans, nodes)
   return aWorld({
     ...more,
     plans,
-    policies: spec === undefined ? [] : [policy(spec)],
+    policies: spec === undefined ? [] : [aPolicy(spec)],
     nodes: [...nodes],
-    pods: [
-      ...plans.flatMap((plan) => nodes.map((node) => aPulled(pullPodName(plan.name, node.name, hashOf(plan)), node.name))),
-      ...(more.pods ?? []),
-    ],
-    observed: {
-      dryRuns: new Map(plans.map((plan) => [`${plan.key}/${hashOf(plan)}`, { at: NOW.mono, ok: true, value: true } as const])),
-      ...more.observed,
-    },
+    pods: [...pods, ...(more.pods ?? [])],
+    observed: { dryRuns, ...more.observed },
   })
 }
 
-/** As if the memory had been written already: a Plan whose memory waits writes nothing else. */
-function remembered(view: KnownPlan, name = 'default'): KnownPlan {
-  const memory = { v: 1 as const, adopt: [], policy: { name, uid: `uid-${name}`, hash: hashOf(view) } }
-  return { ...view, memory: { ok: true, memory } }
-}
-
-const plan = (spec: Parameters<typeof aPlan>[1] = {}, more: Parameters<typeof aPlan>[2] = {}) => remembered(aPlan('p', spec, more))
+const plan = (spec: Parameters<typeof aPlan>[1] = {}, more: Parameters<typeof aPlan>[2] = {}) => remembering(aPlan('p', spec, more))
 const claimed = (world: World) => actions(decide(world), 'writeStatus').flatMap((action) => action.confirm)
 const names = (count: number) => Array.from({ length: count }, (_, index) => `n${index}`)
 const zoned = (zone: string | undefined, name: string, more: Partial<NodeView> = {}) =>
@@ -70,26 +52,6 @@ const inFlight = (view: KnownPlan, name: string, more: Partial<NodeView> = {}) =
     ...more,
     record: aRecord(name, { work: aWork(view), cordon: { at: '2026-03-02T11:00:00Z', plan: view.key } }),
   })
-
-function failure(view: KnownPlan, more: Partial<Outcome> = {}): Outcome {
-  return {
-    hash: hashOf(view),
-    result: 'Failed',
-    attempts: 1,
-    reason: 'JobFailed',
-    message: 'exit 1',
-    at: '2026-03-02T11:58:00Z',
-    target: NEW.replaceAll('+', '-'),
-    kubernetes: true,
-    disruptive: true,
-    retrySeen: '',
-    generation: 1,
-    ...more,
-  }
-}
-
-const failed = (view: KnownPlan, name: string, more: Partial<Outcome> = {}) =>
-  aNode(name, { record: aRecord(name, { past: { [view.key]: failure(view, more) } }) })
 
 describe('the policy in force', () => {
   test('is remembered for the hash, before anything is claimed', () => {
@@ -106,7 +68,7 @@ describe('the policy in force', () => {
     const gone = decide(ready(plan(), undefined, [aNode('a')]))
     expect(planHolds(gone, PLAN)).toEqual(['PolicyGone'])
     expect(claimed(ready(plan({}, { annotations: { 'drover.io/policy': 'none' } }), undefined, [aNode('a')]))).toEqual(['a'])
-    expect(planHolds(decide(ready(remembered(aPlan('p'), 'other'), {}, [aNode('a')])), PLAN)).toEqual([])
+    expect(planHolds(decide(ready(remembering(aPlan('p'), {}, 'other'), {}, [aNode('a')])), PLAN)).toEqual([])
     // Of another hash nobody has said anything.
     const another = aPlan('p', { version: 'v1.33.5+rke2r1' })
     const memory = { v: 1 as const, adopt: [], policy: { name: 'default', uid: 'uid-default', hash: hashOf(aPlan('p')) } }
@@ -129,8 +91,8 @@ describe('the policy in force', () => {
 
   test('holds nobody else', () => {
     const world = ready(plan(), undefined, [aNode('a')])
-    const conflicting = [policy({ planNames: ['q'] }, 'x'), policy({ planNames: ['q'] }, 'y')]
-    expect(claimed({ ...world, policies: [policy({}), ...conflicting] })).toEqual(['a'])
+    const conflicting = [aPolicy({ planNames: ['q'] }, 'x'), aPolicy({ planNames: ['q'] }, 'y')]
+    expect(claimed({ ...world, policies: [aPolicy({}), ...conflicting] })).toEqual(['a'])
   })
 })
 
@@ -184,7 +146,7 @@ describe('budget.maxUnavailable', () => {
   })
 
   test('is of the nodes of all Plans under the policy, and of no other', () => {
-    const other = remembered(aPlan('q', { nodeSelector: { matchLabels: { role: 'b' } } }))
+    const other = remembering(aPlan('q', { nodeSelector: { matchLabels: { role: 'b' } } }))
     const view = plan({ concurrency: 20, nodeSelector: { matchLabels: { role: 'a' } } })
     const mine = names(4).map((name) => aNode(name, { labels: { role: 'a' } }))
     const theirs = inFlight(other, 'x', { labels: { role: 'b' } })
@@ -272,7 +234,7 @@ describe('budget.alreadyUnavailable', () => {
 
 describe('after', () => {
   test('names Plans that must be complete for the same version', () => {
-    const first = remembered(aPlan('first', { nodeSelector: { matchLabels: { role: 'a' } } }))
+    const first = remembering(aPlan('first', { nodeSelector: { matchLabels: { role: 'a' } } }))
     const view = plan({ nodeSelector: { matchLabels: { role: 'b' } } })
     const open = [aNode('x', { labels: { role: 'a' } }), aNode('y', { labels: { role: 'b' } })]
     const world = ready(view, { after: ['first'] }, open, { plans: [first] })
@@ -456,7 +418,7 @@ describe('failure', () => {
 
   test('maxFailures: 1 stops the Plan at the first failure, and says what to do', () => {
     const view = plan({ concurrency: 5 }, { status: { applying } })
-    const world = ready(view, {}, [failed(view, 'f'), aNode('a')])
+    const world = ready(view, {}, [aFailed(view, 'f'), aNode('a')])
     expect(claimed(world)).toEqual([])
     expect(decide(world).reports.get(PLAN)?.holds).toMatchObject([
       { reason: 'MaxFailuresExceeded', endedBy: 'person', blockedBy: 'Node//f' },
@@ -473,10 +435,10 @@ describe('failure', () => {
 
   test('maxFailures: fewer failures free their slots', () => {
     const view = plan({ concurrency: 1 }, { status: { applying } })
-    expect(claimed(ready(view, { failure: { maxFailures: 2 } }, [failed(view, 'f'), aNode('a'), aNode('b')])).length).toBe(1)
+    expect(claimed(ready(view, { failure: { maxFailures: 2 } }, [aFailed(view, 'f'), aNode('a'), aNode('b')])).length).toBe(1)
     // Without a policy the failure keeps its slot.
     const plain = aPlan('p', { concurrency: 1 }, { status: { applying } })
-    expect(claimed(ready(plain, undefined, [failed(plain, 'f'), aNode('a')]))).toEqual([])
+    expect(claimed(ready(plain, undefined, [aFailed(plain, 'f'), aNode('a')]))).toEqual([])
   })
 
   test('maxFailures: a tolerated failure neither fails nor stalls the Plan while something goes on', () => {
@@ -485,24 +447,24 @@ describe('failure', () => {
       actions(decide(ready(view, { failure: { maxFailures: 2 } }, nodes)), 'writeStatus')[0]?.status.conditions?.map(
         ({ type, status, reason }) => `${type} ${status} ${reason}`,
       )
-    expect(conditions([failed(view, 'f'), aNode('a')])).toEqual(
+    expect(conditions([aFailed(view, 'f'), aNode('a')])).toEqual(
       expect.arrayContaining(['Complete False SyncJob', 'Reconciling True Progressing', 'Stalled False Progressing']),
     )
     const label = { 'plan.upgrade.cattle.io/p': hashOf(view) }
     // All others are done: now it takes a person.
-    expect(conditions([failed(view, 'f'), aNode('a', { kubeletVersion: NEW, labels: label })])).toEqual(
+    expect(conditions([aFailed(view, 'f'), aNode('a', { kubeletVersion: NEW, labels: label })])).toEqual(
       expect.arrayContaining(['Complete False JobFailed', 'Reconciling False NodeFailed', 'Stalled True NodeFailed']),
     )
-    const other = aNode('g', { record: aRecord('g', { past: { [view.key]: failure(view) } }) })
+    const other = aFailed(view, 'g')
     const two = plan({ concurrency: 3 }, { status: { applying: ['f', 'g'] } })
-    const stopped = actions(decide(ready(two, { failure: { maxFailures: 2 } }, [failed(two, 'f'), other, aNode('a')])), 'writeStatus')[0]
+    const stopped = actions(decide(ready(two, { failure: { maxFailures: 2 } }, [aFailed(two, 'f'), other, aNode('a')])), 'writeStatus')[0]
       ?.status.conditions
     expect(stopped?.find(({ type }) => type === 'Stalled')).toMatchObject({ status: 'True', reason: 'MaxFailuresExceeded' })
   })
 
   test('maxFailures: a percentage is of the selected nodes, rounded down and at least 1', () => {
     const view = plan({ concurrency: 20 }, { status: { applying } })
-    const nodes = [failed(view, 'f'), ...names(19).map((name) => aNode(name))]
+    const nodes = [aFailed(view, 'f'), ...names(19).map((name) => aNode(name))]
     expect(claimed(ready(view, { failure: { maxFailures: '4%' } }, nodes))).toEqual([])
     expect(claimed(ready(view, { failure: { maxFailures: '10%' } }, nodes)).length).toBe(19)
   })
@@ -510,23 +472,23 @@ describe('failure', () => {
   test('retries: after the backoff, and after all other nodes', () => {
     const view = plan({ concurrency: 5 }, { status: { applying } })
     const spec = (base: string) => ({ failure: { retries: 1, backoff: { base }, maxFailures: 2 } })
-    const waiting = decide(ready(view, spec('5m'), [failed(view, 'f'), aNode('a')]))
+    const waiting = decide(ready(view, spec('5m'), [aFailed(view, 'f'), aNode('a')]))
     expect(waiting.reports.get(PLAN)?.nodes.get('f')).toMatchObject({
       phase: 'Failed',
       holds: [{ reason: 'BackingOff', retryAt: Date.parse('2026-03-02T12:03:00Z'), endedBy: 'time' }],
     })
-    expect(claimed(ready(view, spec('1m'), [failed(view, 'f'), aNode('a')]))).toEqual(['a', 'f'])
+    expect(claimed(ready(view, spec('1m'), [aFailed(view, 'f'), aNode('a')]))).toEqual(['a', 'f'])
   })
 
   test('retries: also when maxFailures keeps other nodes', () => {
     const view = plan({ concurrency: 5 }, { status: { applying } })
-    expect(claimed(ready(view, { failure: { retries: 1, backoff: { base: '1m' } } }, [failed(view, 'f'), aNode('a')]))).toEqual(['f'])
+    expect(claimed(ready(view, { failure: { retries: 1, backoff: { base: '1m' } } }, [aFailed(view, 'f'), aNode('a')]))).toEqual(['f'])
   })
 
   test('retries: 0 and attempts that are used up take a person', () => {
     const view = plan({ concurrency: 5 }, { status: { applying } })
-    expect(holdsOn(decide(ready(view, {}, [failed(view, 'f')])), PLAN, 'f')).toEqual(['PreviousFailure'])
-    expect(holdsOn(decide(ready(view, { failure: { retries: 2 } }, [failed(view, 'f', { attempts: 3 })])), PLAN, 'f')).toEqual([
+    expect(holdsOn(decide(ready(view, {}, [aFailed(view, 'f')])), PLAN, 'f')).toEqual(['PreviousFailure'])
+    expect(holdsOn(decide(ready(view, { failure: { retries: 2 } }, [aFailed(view, 'f', { attempts: 3 })])), PLAN, 'f')).toEqual([
       'PreviousFailure',
     ])
   })
@@ -534,7 +496,7 @@ describe('failure', () => {
   test('backoff: doubles for each attempt up to its cap', () => {
     const view = plan({ concurrency: 5 }, { status: { applying } })
     const retryAt = (attempts: number) =>
-      decide(ready(view, { failure: { retries: 9, backoff: { base: '5m', cap: '15m' } } }, [failed(view, 'f', { attempts })]))
+      decide(ready(view, { failure: { retries: 9, backoff: { base: '5m', cap: '15m' } } }, [aFailed(view, 'f', { attempts })]))
         .reports.get(PLAN)
         ?.nodes.get('f')?.holds[0]?.retryAt
     expect([1, 2, 3, 9].map(retryAt)).toEqual([5, 10, 15, 15].map((minutes) => Date.parse('2026-03-02T11:58:00Z') + minutes * 60_000))

@@ -2,58 +2,43 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Pod } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { PolicyView } from '../../../src/api/policy.ts'
 import type { Blocked, NodeRecord } from '../../../src/api/record.ts'
 import { decide, recheck } from '../../../src/rollout/decide.ts'
-import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import type { Decision, Evicted, NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aPulled, aRecord, aWork, aWorld, hashOf, holdsOn, NOW, planHolds } from '../build.ts'
+import {
+  aBlocked,
+  aBudget,
+  actions,
+  aNode,
+  aPlan,
+  aPod,
+  aPolicy,
+  aRecord,
+  aWork,
+  aWorld,
+  hashOf,
+  holdsOn,
+  type KnownPlan,
+  NOW,
+  planHolds,
+  pulledAndTried,
+  remembering,
+} from '../build.ts'
 
-type KnownPlan = ReturnType<typeof aPlan>
 const PLAN = 'system-upgrade/p'
 /** When the node was cordoned: a minute ago. */
 const CORDONED = '2026-03-02T11:59:00Z'
 
-function policy(drain: object, more: object = {}): PolicyView {
-  const view = decodePolicy({
-    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
-    spec: { drain, ...more },
-  } as never)
-  if (view === undefined) throw new Error('no policy')
-  return view
-}
+const policy = (drain: object, more: object = {}): PolicyView => aPolicy({ drain, ...more })
 
 function error(drain: object): string | undefined {
   const view = policy(drain)
   return view.ok ? undefined : view.error
 }
 
-function plan(spec: Parameters<typeof aPlan>[1] = {}, more: Parameters<typeof aPlan>[2] = {}): KnownPlan {
-  const view = aPlan('p', { drain: { force: true }, ...spec }, more)
-  return { ...view, memory: { ok: true, memory: { v: 1, adopt: [], policy: { name: 'default', uid: 'uid-default', hash: hashOf(view) } } } }
-}
-
-const aPod = (name: string, node: string, more: Partial<Pod> = {}): Pod => ({
-  ...more,
-  metadata: {
-    name,
-    namespace: 'default',
-    uid: `uid-${name}`,
-    labels: { app: name },
-    ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'rs', uid: 'rs', controller: true }],
-    ...more.metadata,
-  },
-  spec: { nodeName: node, containers: [], ...more.spec },
-  status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }], ...more.status },
-})
-
-/** Lets no pod of that app go. */
-const aBudget = (app: string, allowed = 0, name = app): PodDisruptionBudget => ({
-  metadata: { name, namespace: 'default', generation: 1 },
-  spec: { minAvailable: 1, selector: { matchLabels: { app } } },
-  status: { observedGeneration: 1, currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: allowed, expectedPods: 1 },
-})
+const plan = (spec: Parameters<typeof aPlan>[1] = {}, more: Parameters<typeof aPlan>[2] = {}): KnownPlan =>
+  remembering(aPlan('p', { drain: { force: true }, ...spec }, more))
 
 const draining = (view: KnownPlan, name: string, record: Partial<NodeRecord> = {}): NodeView =>
   aNode(name, {
@@ -77,15 +62,16 @@ function world(drain: object, scene: Scene = {}): World {
   const view = scene.view ?? plan({}, { status: { applying: ['a'] } })
   const nodes = scene.nodes ?? [draining(view, 'a')]
   const pods = (node: string) => (scene.pods ?? []).filter(({ spec }) => spec?.nodeName === node)
+  const { pods: pulled, dryRuns } = pulledAndTried([view], nodes)
   return aWorld({
     plans: [view],
     policies: [policy(drain, scene.policy)],
     nodes: [...nodes],
-    pods: nodes.map((node) => aPulled(pullPodName('p', node.name, hashOf(view)), node.name)),
+    pods: pulled,
     since: new Map([[`cordoned uid-a ${CORDONED} 1`, { wall: NOW.wall - 60_000, mono: NOW.mono - 60_000 }]]),
     ...scene.more,
     observed: {
-      dryRuns: new Map([[`${view.key}/${hashOf(view)}`, { at: NOW.mono, ok: true, value: true }]]),
+      dryRuns,
       drains: new Map(
         nodes.map((node) => [
           node.name,
@@ -107,16 +93,7 @@ const claimed = (decision: Decision) => actions(decision, 'writeStatus').flatMap
 const evicted = (decision: Decision) => actions(decision, 'evict').map(({ pod }) => pod.name)
 const written = (decision: Decision) => actions(decision, 'patchNode').map(({ record }) => record)
 const starts = (decision: Decision) => actions(decision, 'createJob').length > 0
-const blockedBy = (view: KnownPlan, more: Partial<Blocked> = {}): Blocked => ({
-  hash: hashOf(view),
-  how: 'Release',
-  attempts: 1,
-  message: 'left: default/web',
-  at: CORDONED,
-  retrySeen: '',
-  generation: 1,
-  ...more,
-})
+const blockedBy = (view: KnownPlan, more: Partial<Blocked> = {}): Blocked => aBlocked(view, { at: CORDONED, ...more })
 const blocked = (view: KnownPlan, name: string, more: Partial<Blocked> = {}): NodeView =>
   aNode(name, {
     ...(more.how === 'Quarantine' ? { unschedulable: true, cordonOwner: 'drover' } : {}),

@@ -1,13 +1,28 @@
 /** What gates do to the decision: where they are asked, what their answers mean, and how long they may hold. */
 import { describe, expect, test } from '@jest/globals'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { NodeRecord } from '../../../src/api/record.ts'
 import { decide } from '../../../src/rollout/decide.ts'
-import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import type { Decision, Fresh, GateSeen, JobView, Moment, NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aJob, aNode, aPlan, aPulled, aRecord, aWork, aWorld, hashOf, holdsOn, NEW, NOW, planHolds } from '../build.ts'
+import {
+  actions,
+  aFailure,
+  aJob,
+  aNode,
+  aPlan,
+  aPolicy,
+  aRecord,
+  aWork,
+  aWorld,
+  hashOf,
+  holdsOn,
+  type KnownPlan,
+  NEW,
+  NOW,
+  planHolds,
+  pulledAndTried,
+  remembering,
+} from '../build.ts'
 
-type KnownPlan = ReturnType<typeof aPlan>
 const PLAN = 'system-upgrade/p'
 const MINUTE = 60_000
 
@@ -20,26 +35,9 @@ const object = {
 }
 const gate = (at: readonly string[], more: object = {}) => ({ name: 'g', at, object, ...more })
 
-/** The Plan with its policy remembered already, so that nothing but the status is to be written. */
-function remembered(view: KnownPlan, memory: object = {}): KnownPlan {
-  const whole = { v: 1 as const, adopt: [], policy: { name: 'default', uid: 'uid-default', hash: hashOf(view) }, ...memory }
-  return { ...view, memory: { ok: true, memory: whole } }
-}
-
 function ready(view: KnownPlan, spec: object, nodes: readonly NodeView[], more: Partial<Omit<World, 'observed'>> = {}): World {
-  const policy = decodePolicy({
-    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
-    spec,
-  } as never)
-  if (policy === undefined) throw new Error('no policy')
-  return aWorld({
-    plans: [view],
-    policies: [policy],
-    nodes: [...nodes],
-    pods: nodes.map((node) => aPulled(pullPodName(view.name, node.name, hashOf(view)), node.name)),
-    ...more,
-    observed: { dryRuns: new Map([[`${view.key}/${hashOf(view)}`, { at: NOW.mono, ok: true, value: true }]]) },
-  })
+  const { pods, dryRuns } = pulledAndTried([view], nodes)
+  return aWorld({ plans: [view], policies: [aPolicy(spec)], nodes: [...nodes], pods, ...more, observed: { dryRuns } })
 }
 
 const met: GateSeen = { kind: 'verdict', met: true, message: '' }
@@ -71,19 +69,19 @@ const claims = (decision: Decision) => actions(decision, 'writeStatus').flatMap(
 const first = (decision: Decision, node = 'a') => decision.reports.get(PLAN)?.nodes.get(node)?.holds[0]
 
 test('a policy without gates asks for none', () => {
-  const decision = decide(ready(remembered(aPlan('p')), {}, [aNode('a')]))
+  const decision = decide(ready(remembering(aPlan('p')), {}, [aNode('a')]))
   expect([asked(decision), claims(decision)]).toEqual([[], ['a']])
 })
 
 test('a Plan that is complete asks for none, whatever the policy says', () => {
-  const view = remembered(aPlan('p'))
+  const view = remembering(aPlan('p'))
   const done = aNode('a', { labels: { 'plan.upgrade.cattle.io/p': hashOf(view) } })
   const spec = { gates: [gate(['PlanStart', 'NodeStart', 'NodeEnd', 'WaveEnd'])], waves: [{ name: 'w', size: 1 }] }
   expect(asked(decide(ready(view, spec, [done])))).toEqual([])
 })
 
 describe('NodeStart', () => {
-  const world = (more: object = {}) => ready(remembered(aPlan('p')), { gates: [gate(['NodeStart'], more)] }, [aNode('a'), aNode('b')])
+  const world = (more: object = {}) => ready(remembering(aPlan('p')), { gates: [gate(['NodeStart'], more)] }, [aNode('a'), aNode('b')])
 
   test('is asked for once, for the candidates that nothing else holds', () => {
     const decision = decide(world())
@@ -94,7 +92,7 @@ describe('NodeStart', () => {
       message: 'gate g of RolloutPolicy default: it has not been evaluated yet',
     })
     expect(claims(decision)).toEqual([])
-    const held = decide(ready(remembered(aPlan('p')), { gates: [gate(['NodeStart'])] }, [aNode('a', { hold: '' })]))
+    const held = decide(ready(remembering(aPlan('p')), { gates: [gate(['NodeStart'])] }, [aNode('a', { hold: '' })]))
     expect([holdsOn(held, PLAN, 'a'), asked(held)]).toEqual([['NodeHeld'], []])
   })
 
@@ -204,7 +202,7 @@ describe('NodeStart', () => {
     expect(memory?.gate).toMatchObject({ name: 'g', hash: hashOf(aPlan('p')), retrySeen: '', generation: 1 })
     const spec = { gates: [gate(['NodeStart'], { timeout: '5m', onTimeout: 'Fail' })] }
     const stopped = (view: KnownPlan, policy: object = spec) =>
-      decide(ready(remembered(view, { gate: memory?.gate }), policy, [aNode('a')]))
+      decide(ready(remembering(view, { gate: memory?.gate }), policy, [aNode('a')]))
     expect(planHolds(stopped(aPlan('p')), PLAN)).toEqual(['GateFailed'])
     expect(asked(stopped(aPlan('p')))).toEqual([])
     // Another value of retry, another hash, an edit of the Plan, or a policy without the gate: it is asked again, or not at all.
@@ -215,7 +213,7 @@ describe('NodeStart', () => {
   })
 
   test('is not asked of a node that has been taken', () => {
-    const view = remembered(aPlan('p', {}, { status: { applying: ['a'] } }))
+    const view = remembering(aPlan('p', {}, { status: { applying: ['a'] } }))
     const taken = aNode('a', {
       unschedulable: true,
       cordonOwner: 'drover',
@@ -233,7 +231,7 @@ describe('podsAbsent', () => {
   })
   const world = (onNode: boolean, stableFor = '0s') =>
     ready(
-      remembered(aPlan('p', { concurrency: 2 })),
+      remembering(aPlan('p', { concurrency: 2 })),
       { gates: [{ name: 'g', at: ['NodeStart'], podsAbsent: { selector: { matchLabels: { a: 'b' } }, onNode }, stableFor }] },
       [aNode('a'), aNode('b')],
     )
@@ -265,26 +263,26 @@ describe('PlanStart', () => {
   const spec = { gates: [gate(['PlanStart'])] }
 
   test('holds the Plan before anything is touched, a pull included', () => {
-    const world = { ...ready(remembered(aPlan('p')), spec, [aNode('a')]), pods: [] }
+    const world = { ...ready(remembering(aPlan('p')), spec, [aNode('a')]), pods: [] }
     const decision = run(world, [{ after: 1000, seen: unmet }])
     expect([planHolds(decision, PLAN), actions(decision, 'createPod')]).toEqual([['GatePending'], []])
-    expect(claims(run(ready(remembered(aPlan('p')), spec, [aNode('a')]), [{ after: 1000, seen: met }]))).toEqual(['a'])
+    expect(claims(run(ready(remembering(aPlan('p')), spec, [aNode('a')]), [{ after: 1000, seen: met }]))).toEqual(['a'])
   })
 
   test('is not asked when something else holds the Plan, and not once it has begun', () => {
-    expect(asked(decide(ready(remembered(aPlan('p', {}, { annotations: { 'drover.io/paused': 'x' } })), spec, [aNode('a')])))).toEqual([])
-    const view = remembered(aPlan('p'))
+    expect(asked(decide(ready(remembering(aPlan('p', {}, { annotations: { 'drover.io/paused': 'x' } })), spec, [aNode('a')])))).toEqual([])
+    const view = remembering(aPlan('p'))
     const done = aNode('a', { labels: { 'plan.upgrade.cattle.io/p': hashOf(view) } })
     const begun = decide(ready(view, spec, [done, aNode('b')]))
     expect([asked(begun), claims(begun)]).toEqual([[], ['b']])
-    const first = remembered(aPlan('p', { concurrency: 2 }, { status: { applying: ['a'] } }))
+    const first = remembering(aPlan('p', { concurrency: 2 }, { status: { applying: ['a'] } }))
     const taken = aNode('a', { record: aRecord('a', { work: aWork(first) }) })
     const second = decide(ready(first, spec, [taken, aNode('b')]))
     expect([asked(second), claims(second)]).toEqual([[], ['b']])
   })
 
   test('is asked again for another hash', () => {
-    const view = remembered(aPlan('p'))
+    const view = remembering(aPlan('p'))
     const old = aNode('a', { labels: { 'plan.upgrade.cattle.io/p': 'old' } })
     expect(asked(decide(ready(view, spec, [old])))).toHaveLength(1)
   })
@@ -298,38 +296,38 @@ describe('WaveEnd', () => {
   const soaked = { doneAt: '2026-03-02T11:00:00Z' }
 
   test('holds the next wave when the first has soaked, and is asked not before', () => {
-    const soaking = decide(ready(remembered(base, { waves: waves({ doneAt: '2026-03-02T11:59:30Z' }) }), spec, [done('a'), aNode('b')]))
+    const soaking = decide(ready(remembering(base, { waves: waves({ doneAt: '2026-03-02T11:59:30Z' }) }), spec, [done('a'), aNode('b')]))
     expect([holdsOn(soaking, PLAN, 'b'), asked(soaking)]).toEqual([['WaveSoaking'], []])
-    const decision = run(ready(remembered(base, { waves: waves(soaked) }), spec, [done('a'), aNode('b')]), [{ after: 1000, seen: unmet }])
+    const decision = run(ready(remembering(base, { waves: waves(soaked) }), spec, [done('a'), aNode('b')]), [{ after: 1000, seen: unmet }])
     expect([holdsOn(decision, PLAN, 'b'), claims(decision)]).toEqual([['GatePending'], []])
   })
 
   test('once met is remembered and not asked again', () => {
-    const world = ready(remembered(base, { waves: waves(soaked) }), spec, [done('a'), aNode('b')])
+    const world = ready(remembering(base, { waves: waves(soaked) }), spec, [done('a'), aNode('b')])
     const decision = run(world, [{ after: 1000, seen: met }])
     expect(actions(decision, 'annotatePlan')[0]?.memory.waves?.of[0]).toMatchObject({ name: 'canary', gatedAt: '2026-03-02T12:00:01Z' })
     const after = decide(
-      ready(remembered(base, { waves: waves({ ...soaked, gatedAt: '2026-03-02T12:00:01Z' }) }), spec, [done('a'), aNode('b')]),
+      ready(remembering(base, { waves: waves({ ...soaked, gatedAt: '2026-03-02T12:00:01Z' }) }), spec, [done('a'), aNode('b')]),
     )
     expect([asked(after), claims(after)]).toEqual([[], ['b']])
   })
 
   test('comes before somebody is asked to approve', () => {
     const manual = { ...spec, waves: [{ name: 'canary', size: 1, approval: 'Manual' }] }
-    const world = ready(remembered(base, { waves: waves(soaked) }), manual, [done('a'), aNode('b')])
+    const world = ready(remembering(base, { waves: waves(soaked) }), manual, [done('a'), aNode('b')])
     expect(holdsOn(run(world, [{ after: 1000, seen: unmet }]), PLAN, 'b')).toEqual(['GatePending'])
     expect(holdsOn(run(world, [{ after: 1000, seen: met }]), PLAN, 'b')).toEqual(['AwaitingApproval'])
   })
 
   test('is not asked behind the last node, whoever wants to know what waits', () => {
     const told = { ...spec, waves: [{ name: 'canary', size: 1, approval: 'Manual' }], notify: [{ url: 'https://hooks.example.com/x' }] }
-    const behind = decide(ready(remembered(base, { waves: waves(soaked) }), told, [done('a')]))
+    const behind = decide(ready(remembering(base, { waves: waves(soaked) }), told, [done('a')]))
     expect(asked(behind)).toEqual([])
-    expect(asked(decide(ready(remembered(base, { waves: waves(soaked) }), told, [done('a'), aNode('b')])))).toHaveLength(1)
+    expect(asked(decide(ready(remembering(base, { waves: waves(soaked) }), told, [done('a'), aNode('b')])))).toHaveLength(1)
   })
 
   test('without waves is a policy that cannot be read', () => {
-    const decision = decide(ready(remembered(base), { gates: [gate(['WaveEnd'])] }, [aNode('a')]))
+    const decision = decide(ready(remembering(base), { gates: [gate(['WaveEnd'])] }, [aNode('a')]))
     expect(decision.reports.get(PLAN)?.holds[0]).toMatchObject({
       reason: 'PolicyUnreadable',
       message: 'RolloutPolicy default cannot be read: spec.gates[0].at: WaveEnd needs spec.waves',
@@ -338,7 +336,7 @@ describe('WaveEnd', () => {
 })
 
 describe('NodeEnd', () => {
-  const view = remembered(aPlan('p', {}, { status: { applying: ['a'] } }))
+  const view = remembering(aPlan('p', {}, { status: { applying: ['a'] } }))
   const job: JobView = aJob('apply', 'a', { uid: 'job', complete: true })
   const work = aWork(view, { startedAt: '2026-03-02T11:59:10Z', jobUID: 'job', gated: true })
   const proven = (more: Partial<NodeView> = {}, record: Partial<NodeRecord> = {}) =>
@@ -376,19 +374,7 @@ describe('NodeEnd', () => {
   })
 
   test('of a node that failed by it is asked again, and the node is done without another run when it is met', () => {
-    const past = {
-      hash: hashOf(view),
-      result: 'Failed' as const,
-      attempts: 1,
-      reason: 'GateFailed',
-      message: 'm',
-      at: '2026-03-02T11:59:30Z',
-      target: work.target,
-      kubernetes: true,
-      disruptive: true,
-      retrySeen: '',
-      generation: 1,
-    }
+    const past = aFailure(view, { reason: 'GateFailed', message: 'm', at: '2026-03-02T11:59:30Z', target: work.target })
     const failed = proven({}, { work: undefined, past: { [PLAN]: past } })
     const held = run(world({}, failed), [{ after: 1000, seen: unmet }])
     expect(holdsOn(held, PLAN, 'a')).toEqual(['PreviousFailure', 'GatePending'])

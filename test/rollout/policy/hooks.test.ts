@@ -1,34 +1,24 @@
 /** Hooks: what a node is asked for, whose word counts, and that nothing of it is left behind. */
 import { describe, expect, test } from '@jest/globals'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { NodeRecord, Work } from '../../../src/api/record.ts'
 import { nodeView, sameNode } from '../../../src/controller/views.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import { applyJobName } from '../../../src/rollout/job.ts'
 import type { Decision, JobView, Moment, NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aJob, aNode, aPlan, aRecord, aWork, aWorld, hashOf, holdsOn, NEW, NOW } from '../build.ts'
+import { actions, aFailure, aJob, aNode, aPlan, aPolicy, aRecord, aWork, aWorld, hashOf, holdsOn, NEW, NOW, remembering } from '../build.ts'
 
 const PLAN = 'system-upgrade/p'
 const ACK = 'example.com/ready'
 const hooks = { before: [{ name: 'cmdb', ackAnnotation: ACK, timeout: '1h' }], after: [{ name: 'smoke', ackAnnotation: 'example.com/ok' }] }
 
 const base = aPlan('p', {}, { status: { applying: ['a'] } })
-const view = {
-  ...base,
-  memory: { ok: true, memory: { v: 1, adopt: [], policy: { name: 'default', uid: 'uid-default', hash: hashOf(base) } } },
-} as typeof base
+const view = remembering(base)
 const short = hashOf(base).slice(0, 8)
 const BEFORE = `before/${short}/1/20260302T115900Z`
 const AFTER = `after/${short}/1/20260302T115900Z`
 
-function world(spec: object, node: NodeView, more: Partial<Omit<World, 'observed'>> = {}): World {
-  const policy = decodePolicy({
-    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
-    spec,
-  } as never)
-  if (policy === undefined) throw new Error('no policy')
-  return aWorld({ plans: [view], policies: [policy], nodes: [node], ...more })
-}
+const world = (spec: object, node: NodeView, more: Partial<Omit<World, 'observed'>> = {}): World =>
+  aWorld({ plans: [view], policies: [aPolicy(spec)], nodes: [node], ...more })
 
 const taken = (work: Partial<Work> = {}, more: Partial<NodeView> = {}, record: Partial<NodeRecord> = {}) =>
   aNode('a', { record: aRecord('a', { work: aWork(view, work), ...record }), ...more })
@@ -190,19 +180,7 @@ describe('after', () => {
   })
 
   test('of a node that failed and is at the target after all: its own token, and done by its word', () => {
-    const past = {
-      hash: hashOf(view),
-      result: 'Failed' as const,
-      attempts: 2,
-      reason: 'NodeLost',
-      message: 'm',
-      at: '2026-03-02T11:30:00Z',
-      target: NEW.replaceAll('+', '-'),
-      kubernetes: true,
-      disruptive: true,
-      retrySeen: '',
-      generation: 1,
-    }
+    const past = aFailure(view, { attempts: 2, reason: 'NodeLost', message: 'm', at: '2026-03-02T11:30:00Z' })
     const failed = (more: Partial<NodeView>) =>
       aNode('a', {
         kubeletVersion: NEW,

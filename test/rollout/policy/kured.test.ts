@@ -1,30 +1,29 @@
 /** What `coordinate.kured` of a RolloutPolicy does to the decision. */
 import { describe, expect, test } from '@jest/globals'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
-import type { PolicyView } from '../../../src/api/policy.ts'
 import { decide } from '../../../src/rollout/decide.ts'
-import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import type { Decision, Fresh, KuredView, NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aPulled, aRecord, aWork, aWorld, hashOf, holdsOn, NOW } from '../build.ts'
+import {
+  actions,
+  aFailed,
+  aNode,
+  aPlan,
+  aPolicy,
+  aRecord,
+  aWork,
+  aWorld,
+  hashOf,
+  holdsOn,
+  type KnownPlan,
+  NOW,
+  pulledAndTried,
+  remembering,
+} from '../build.ts'
 
-type KnownPlan = ReturnType<typeof aPlan>
 const PLAN = 'system-upgrade/p'
 const US = 'drover/system-upgrade/system-upgrade-controller'
 const HOUR_NS = 3_600_000_000_000
 
-function policy(spec: object): PolicyView {
-  const view = decodePolicy({
-    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
-    spec,
-  } as never)
-  if (view === undefined) throw new Error('no policy')
-  return view
-}
-
-function plan(spec: Parameters<typeof aPlan>[1] = {}, more: Parameters<typeof aPlan>[2] = {}): KnownPlan {
-  const view = aPlan('p', spec, more)
-  return { ...view, memory: { ok: true, memory: { v: 1, adopt: [], policy: { name: 'default', uid: 'uid-default', hash: hashOf(view) } } } }
-}
+const plan = (spec: Parameters<typeof aPlan>[1] = {}, more: Parameters<typeof aPlan>[2] = {}) => remembering(aPlan('p', spec, more))
 
 const minutesAgo = (minutes: number) => new Date(NOW.wall - minutes * 60_000).toISOString()
 const entry = (nodeID: string, minutes = 1, TTL = 0) => ({ nodeID, metadata: { unschedulable: false }, created: minutesAgo(minutes), TTL })
@@ -50,14 +49,15 @@ interface Scene {
 function world(lock: Fresh<KuredView | null> | undefined, scene: Scene = {}): World {
   const view = scene.view ?? plan()
   const nodes = scene.nodes ?? [aNode('a')]
+  const { pods, dryRuns } = pulledAndTried([view], nodes)
   return aWorld({
     plans: [view],
-    policies: [policy(scene.spec ?? { coordinate: { kured: true } })],
+    policies: [aPolicy(scene.spec ?? { coordinate: { kured: true } })],
     nodes: [...nodes],
-    pods: nodes.map((node) => aPulled(pullPodName('p', node.name, hashOf(view)), node.name)),
+    pods,
     ...scene.more,
     observed: {
-      dryRuns: new Map([[`${view.key}/${hashOf(view)}`, { at: NOW.mono, ok: true, value: true }]]),
+      dryRuns,
       kured: new Map(lock === undefined ? [] : [['lock', lock]]),
       ...scene.more?.observed,
     },
@@ -182,20 +182,7 @@ describe('coordinate.kured', () => {
     const claim = plan({}, { status: { applying: ['a'] } })
     expect(writes(decide(world(locked(entry(US, 1, HOUR_NS)), { view: claim })))).toEqual([])
     const view = plan({}, { status: { applying: ['a'] } })
-    const outcome = {
-      hash: hashOf(view),
-      result: 'Failed' as const,
-      attempts: 1,
-      reason: 'JobFailed',
-      message: '',
-      at: '2026-03-02T11:00:00Z',
-      target: 'v1.33.4-rke2r1',
-      kubernetes: true,
-      disruptive: true,
-      retrySeen: '',
-      generation: 1,
-    }
-    const failed = aNode('a', { record: aRecord('a', { past: { [PLAN]: outcome } }) })
+    const failed = aFailed(view, 'a')
     expect(taken(decide(world(locked(entry(US, 1, HOUR_NS)), { view, nodes: [failed] })))).toEqual([null])
     // It is claimed again in this very pass.
     const asked = plan({}, { status: { applying: ['a'] }, annotations: { 'drover.io/retry': '1' } })
@@ -214,7 +201,7 @@ describe('coordinate.kured', () => {
 
   test('that is no flag, or a neighbour that is not known, makes the policy unreadable', () => {
     const error = (spec: object) => {
-      const view = policy(spec)
+      const view = aPolicy(spec)
       return view.ok ? undefined : view.error
     }
     expect(error({ coordinate: { kured: 'yes' } })).toMatch(/^spec\.coordinate\.kured: /)

@@ -1,7 +1,6 @@
 /** `lead`: will it fit. Openings of a Plan's own window and its policy's calendar together, what is learned, and who is held. */
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { RolloutMemory } from '../../../src/api/memory.ts'
 import type { TimeWindowSpec } from '../../../src/api/plan.ts'
 import { decide } from '../../../src/rollout/decide.ts'
@@ -9,11 +8,26 @@ import { type Calendar, isTooLong, opening, readCalendar } from '../../../src/ro
 import { lastOccurrence, nextOccurrence, parseCron } from '../../../src/rollout/policy/cron.ts'
 import { openingFrom, openingsOf, roomyOpening } from '../../../src/rollout/policy/openings.ts'
 import { faultsOf } from '../../../src/rollout/policy/rules.ts'
-import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import { isInside, overnightWarning, parseWindow } from '../../../src/rollout/window.ts'
 import type { NodeView, World } from '../../../src/rollout/world.ts'
 import { instantOf, loadZone, localDay, plusDays } from '../../../src/rollout/zone.ts'
-import { actions, aNode, aPlan, aPulled, aRecord, aWork, aWorld, hashOf, NEW, NOW, planHolds, settings } from '../build.ts'
+import {
+  actions,
+  aNode,
+  aPlan,
+  aPolicy,
+  aRecord,
+  aWork,
+  aWorld,
+  hashOf,
+  type KnownPlan,
+  NEW,
+  NOW,
+  planHolds,
+  pulledAndTried,
+  remembering,
+  settings,
+} from '../build.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -35,15 +49,6 @@ function openings(window: TimeWindowSpec | undefined, read: Calendar | undefined
   const found = openingsOf(window, read)
   if (found === undefined) throw new Error('always open')
   return found
-}
-
-function policy(spec: object) {
-  const view = decodePolicy({
-    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
-    spec,
-  } as never)
-  if (view === undefined) throw new Error('no policy')
-  return view
 }
 
 test('occurrences are those that each minute of each day gives, also where clocks change', () => {
@@ -190,7 +195,7 @@ describe('lead', () => {
     ['0s', 0],
     ['45m', 45 * MINUTE],
   ])('%s is read', (lead, leadMs) => {
-    const view = policy({ lead })
+    const view = aPolicy({ lead })
     expect(view.ok && view.policy.spec.leadMs).toBe(leadMs)
   })
 
@@ -199,7 +204,7 @@ describe('lead', () => {
     ['-1h', /^spec\.lead: must be Auto or a duration: must not be negative/],
     [30, /^spec\.lead: must be text/],
   ])('%j is refused', (lead, error) => {
-    const view = policy({ lead })
+    const view = aPolicy({ lead })
     expect(view.ok ? '' : view.error).toMatch(error)
   })
 
@@ -227,30 +232,28 @@ describe('lead', () => {
     ],
     ['Auto', [['0 22 * * SAT', 1]], false],
   ] as [string, [string, number][], boolean][])('of %s with windows %j is a fault: %s', (lead, windows, fault) => {
-    const view = policy({ lead, windows: windows.map(([start, hours]) => ({ start, duration: `${hours}h` })) })
+    const view = aPolicy({ lead, windows: windows.map(([start, hours]) => ({ start, duration: `${hours}h` })) })
     if (!view.ok) throw new Error(view.error)
     expect(faultsOf(view.policy)).toEqual(fault ? ['spec.lead: longer than any of spec.windows stays open'] : [])
     expect(isTooLong(calendar(windows), view.policy.spec.leadMs ?? 0)).toBe(fault)
   })
 
-  type KnownPlan = ReturnType<typeof aPlan>
-
   /** Monday noon UTC; nothing but gates stands before a claim. */
   function ready(view: KnownPlan, spec: object | undefined, more: Partial<World> = {}, nodes: readonly NodeView[] = [aNode('a')]): World {
+    const { pods, dryRuns } = pulledAndTried([view], nodes)
     return aWorld({
       ...more,
       plans: [view],
-      policies: spec === undefined ? [] : [policy(spec)],
+      policies: spec === undefined ? [] : [aPolicy(spec)],
       nodes,
-      pods: nodes.map((node) => aPulled(pullPodName('p', node.name, hashOf(view)), node.name)),
-      observed: { dryRuns: new Map([[`${PLAN}/${hashOf(view)}`, { at: NOW.mono, ok: true, value: true }]]) },
+      pods,
+      observed: { dryRuns },
     })
   }
 
   function plan(spec: Parameters<typeof aPlan>[1] = {}, memory: Partial<RolloutMemory> = {}, governed = true): KnownPlan {
     const view = aPlan('p', { concurrency: 5, ...spec })
-    const known = governed ? { policy: { name: 'default', uid: 'uid-default', hash: hashOf(view) } } : {}
-    return { ...view, memory: { ok: true, memory: { v: 1, adopt: [], ...known, ...memory } } }
+    return governed ? remembering(view, memory) : { ...view, memory: { ok: true, memory: { v: 1, adopt: [], ...memory } } }
   }
 
   const claimed = (world: World) => actions(decide(world), 'writeStatus').flatMap((action) => action.confirm)

@@ -1,12 +1,10 @@
 import { describe, expect, test } from '@jest/globals'
 import type { RolloutMemory } from '../../../src/api/memory.ts'
 import { NOTIFY_EVENTS } from '../../../src/api/notify.ts'
-import type { Outcome } from '../../../src/api/record.ts'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { PolicyView } from '../../../src/api/policy.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import type { Decision, Moment, NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aRecord, aServer, aWork, aWorld, hashOf, NEW, NOW } from '../build.ts'
+import { actions, aFailed, aNode, aPlan, aPolicy, aRecord, aServer, aWork, aWorld, hashOf, NEW, NOW } from '../build.ts'
 
 const PLAN = 'system-upgrade/p'
 const HASH = hashOf(aPlan('p'))
@@ -14,22 +12,8 @@ const SHORT = HASH.slice(0, 8)
 const WEBHOOK = { url: 'https://hooks.example.com/x' }
 const done = (name: string): NodeView => aNode(name, { kubeletVersion: NEW, labels: { 'plan.upgrade.cattle.io/p': HASH } })
 
-const failure = (more: Partial<Outcome> = {}): Outcome => ({
-  hash: HASH,
-  result: 'Failed',
-  attempts: 1,
-  reason: 'JobFailed',
-  message: 'Job failed on node <a> & more',
-  at: '2026-03-02T11:00:00Z',
-  target: NEW,
-  kubernetes: true,
-  disruptive: true,
-  retrySeen: '',
-  generation: 1,
-  ...more,
-})
-const failed = (name: string, more: Partial<Outcome> = {}): NodeView =>
-  aNode(name, { record: aRecord(name, { past: { [PLAN]: failure(more) } }) })
+const failed = (name: string, more: Parameters<typeof aFailed>[2] = {}): NodeView =>
+  aFailed(aPlan('p'), name, { message: 'Job failed on node <a> & more', at: '2026-03-02T11:00:00Z', ...more })
 const working = (name: string): NodeView => aNode(name, { unschedulable: true, record: aRecord(name, { work: aWork(aPlan('p')) }) })
 
 interface Given {
@@ -48,13 +32,12 @@ interface Given {
 const FOLLOWED = { hash: HASH, keys: [], stalls: 0 }
 
 function world({ nodes, notify = [WEBHOOK], told, notified = [], spec = {}, applying = [], waves, annotations = {}, since }: Given): World {
-  const raw = { metadata: { name: 'careful', namespace: 'system-upgrade', uid: 'u' }, spec: { planNames: ['p'], notify, ...spec } }
-  const policy = decodePolicy(raw as never)
-  if (policy?.ok !== true) throw new Error(policy?.error ?? 'no policy')
+  const policy = aPolicy({ planNames: ['p'], notify, ...spec }, 'careful')
+  if (!policy.ok) throw new Error(policy.error)
   const memory: RolloutMemory = {
     v: 1,
     adopt: [],
-    policy: { name: 'careful', uid: 'u', hash: HASH },
+    policy: { name: 'careful', uid: 'uid-careful', hash: HASH },
     ...(told && { told }),
     ...(waves && { waves }),
   }
@@ -132,7 +115,7 @@ describe('what is told', () => {
         hash: HASH,
         nodes: { selected: 3, done: 1, inFlight: 1, failed: 0, held: expect.any(Number) },
       },
-      policy: { namespace: 'system-upgrade', name: 'careful', uid: 'u' },
+      policy: { namespace: 'system-upgrade', name: 'careful', uid: 'uid-careful' },
       to: [{ kind: 'url', url: 'https://hooks.example.com/x', field: 'spec.notify[0]' }],
     })
   })
@@ -173,7 +156,7 @@ describe('what is told', () => {
     const [view] = first.plans
     if (view?.plan === undefined) throw new Error('no Plan')
     const plan = { ...view.plan, spec: { ...view.plan.spec, version: goal } }
-    const policy = { name: 'careful', uid: 'u', hash: HASH }
+    const policy = { name: 'careful', uid: 'uid-careful', hash: HASH }
     const memory = { v: 1, adopt: [], policy, step: { version: 'v1.33.4-rke2r1' }, told: FOLLOWED }
     const decision = decide({ ...first, plans: [{ ...view, plan, memory: { ok: true, memory } } as never] })
     expect(messages(decision).map(({ event, version, text }) => [event, version, text])).toEqual([
@@ -317,15 +300,7 @@ describe('who is told', () => {
 })
 
 describe('policies in conflict', () => {
-  const policy = (name: string, spec: object = {}): PolicyView => {
-    const raw = {
-      metadata: { name, namespace: 'system-upgrade', uid: `uid-${name}` },
-      spec: { planNames: ['p'], notify: [WEBHOOK], ...spec },
-    }
-    const view = decodePolicy(raw as never)
-    if (view === undefined) throw new Error('no policy')
-    return view
-  }
+  const policy = (name: string, spec: object = {}): PolicyView => aPolicy({ planNames: ['p'], notify: [WEBHOOK], ...spec }, name)
   /** After the conflict has lasted for a minute. */
   function contested(given: Given, policies: readonly PolicyView[], change: Partial<World> = {}): Decision {
     const first = { ...world(given), policies, ...change }

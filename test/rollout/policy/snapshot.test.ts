@@ -1,26 +1,17 @@
 /** `etcdSnapshot`: who waits for a recent snapshot, which one counts, and what is asked for. */
 import { describe, expect, test } from '@jest/globals'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import { listSnapshots } from '../../../src/controller/list-snapshots.ts'
 import { ApiError } from '../../../src/kube/client/api-error.ts'
 import type { Client } from '../../../src/kube/client/client.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import type { Decision, Fresh, NodeView, SnapshotView, World } from '../../../src/rollout/world.ts'
 import { etcdSnapshot } from '../../etcd-snapshots.ts'
-import { actions, aNode, aPlan, aRecord, aServer, aWork, aWorld, hashOf, holdsOn, NOW } from '../build.ts'
+import { actions, aNode, aPlan, aPolicy, aRecord, aServer, aWork, aWorld, hashOf, holdsOn, NOW, remembering } from '../build.ts'
 
 const PLAN = 'system-upgrade/p'
 const HOUR = 3_600_000
 
-function policy(etcdSnapshotSpec: object) {
-  const raw = {
-    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
-    spec: { etcdSnapshot: etcdSnapshotSpec },
-  }
-  const view = decodePolicy(raw as never)
-  if (view === undefined) throw new Error('no policy')
-  return view
-}
+const policy = (etcdSnapshotSpec: object) => aPolicy({ etcdSnapshot: etcdSnapshotSpec })
 
 const snapshot = (age: number, more: Partial<SnapshotView> = {}): SnapshotView => ({
   name: `etcd-${age / HOUR}`,
@@ -42,14 +33,10 @@ function decided(
   more: Partial<World> & { view?: ReturnType<typeof aPlan> } = {},
 ): Decision {
   const { view = aPlan('p'), ...rest } = more
-  const memory = {
-    ok: true as const,
-    memory: { v: 1 as const, adopt: [], policy: { name: 'default', uid: 'uid-default', hash: hashOf(view) } },
-  }
   return decide(
     aWorld({
       ...rest,
-      plans: [{ ...view, memory }],
+      plans: [remembering(view)],
       policies: [policy(spec)],
       nodes,
       observed: { snapshots: found === undefined ? new Map() : new Map([['etcd', found]]) },

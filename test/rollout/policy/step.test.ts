@@ -1,13 +1,12 @@
 /** `versionPath.stepThroughMinors`, and the etcd that versions of RKE2 bring. */
 import { describe, expect, test } from '@jest/globals'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import type { RolloutMemory } from '../../../src/api/memory.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import { bringsEtcd36, isReadyForEtcd36 } from '../../../src/rollout/etcd-version.ts'
 import { channelOf } from '../../../src/rollout/step.ts'
 import { parseVersion } from '../../../src/rollout/version.ts'
 import type { Decision, Fresh, NodeView } from '../../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aServer, aWorld, holdsOn, NOW, planHolds } from '../build.ts'
+import { actions, aNode, aPlan, aPolicy, aServer, aWorld, holdsOn, NOW, planHolds } from '../build.ts'
 
 const RKE2 = 'https://update.rke2.io/v1-release/channels'
 const SERVERS = 'system-upgrade/server-plan'
@@ -20,14 +19,7 @@ const version = (text: string) => {
   return parsed
 }
 
-function policy(spec: object = { versionPath: { stepThroughMinors: true } }) {
-  const view = decodePolicy({
-    metadata: { name: 'default', namespace: 'system-upgrade', uid: 'uid-default', generation: 1 },
-    spec,
-  } as never)
-  if (view === undefined) throw new Error('no policy')
-  return view
-}
+const policy = (spec: object = { versionPath: { stepThroughMinors: true } }) => aPolicy(spec)
 
 const role = (value: 'server' | 'agent') => ({ matchLabels: { role: value } })
 const server = (name: string, kubeletVersion: string, more: Partial<NodeView> = {}) =>

@@ -1,10 +1,8 @@
 import { describe, expect, test } from '@jest/globals'
 import type { RolloutMemory } from '../../../src/api/memory.ts'
-import { decodePolicy } from '../../../src/api/decode-policy.ts'
 import { decide } from '../../../src/rollout/decide.ts'
-import { pullPodName } from '../../../src/rollout/pull-pod.ts'
 import type { NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aPulled, aWorld, hashOf, holdsOn, NEW, NOW } from '../build.ts'
+import { actions, aNode, aPlan, aPolicy, aWorld, hashOf, holdsOn, NEW, NOW, pulledAndTried, remembering } from '../build.ts'
 
 const PLAN = 'system-upgrade/p'
 const HASH = hashOf(aPlan('p'))
@@ -22,24 +20,11 @@ interface Given {
 }
 
 function world({ waves, nodes, memory, annotations = {}, concurrency = 20 }: Given): World {
-  const policy = decodePolicy({ metadata: { name: 'default', namespace: 'system-upgrade', uid: 'u' }, spec: { waves } } as never)
-  if (policy?.ok !== true) throw new Error(policy?.error ?? 'no policy')
-  const view = aPlan('p', { concurrency }, { annotations })
-  return aWorld({
-    plans: [
-      {
-        ...view,
-        memory: {
-          ok: true,
-          memory: { v: 1, adopt: [], policy: { name: 'default', uid: 'u', hash: HASH }, ...(memory && { waves: memory }) },
-        },
-      },
-    ],
-    policies: [policy],
-    nodes: [...nodes],
-    pods: nodes.map((node) => aPulled(pullPodName('p', node.name, HASH), node.name)),
-    observed: { dryRuns: new Map([[`${PLAN}/${HASH}`, { at: NOW.mono, ok: true, value: true } as const]]) },
-  })
+  const policy = aPolicy({ waves })
+  if (!policy.ok) throw new Error(policy.error)
+  const view = remembering(aPlan('p', { concurrency }, { annotations }), memory && { waves: memory })
+  const { pods, dryRuns } = pulledAndTried([view], nodes)
+  return aWorld({ plans: [view], policies: [policy], nodes: [...nodes], pods, observed: { dryRuns } })
 }
 
 const claimed = (given: Given) => actions(decide(world(given)), 'writeStatus').flatMap((action) => action.confirm)

@@ -4,7 +4,7 @@ import type { PlanStatus } from '../../../src/api/plan.ts'
 import type { EndedBy, HoldReason } from '../../../src/api/reasons.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import type { GateSeen, Moment, NodeView, PlanView, World } from '../../../src/rollout/world.ts'
-import { actions, aPolicy, aWorld, type KnownPlan, NOW, prepared } from '../build.ts'
+import { actions, aPolicy, aWorld, type KnownPlan, NOW, pulledAndTried } from '../build.ts'
 
 export interface Case {
   /** The world at a moment: what was fetched must be as fresh then as it is to be. */
@@ -125,7 +125,7 @@ export function ready(
   const { policy: spec, ...rest } = more
   return (now) => {
     const plans = [view, ...(rest.plans ?? [])]
-    const { pods, dryRuns } = prepared(plans, nodes, now.mono)
+    const { pods, dryRuns } = pulledAndTried(plans, nodes, now.mono)
     return aWorld({
       ...rest,
       now,
