@@ -33,16 +33,32 @@ interface Layout {
 
 const usual = (stem: string, own: string) => [`/etc/default/${stem}`, `/etc/sysconfig/${stem}`, own]
 
+/** As the installer of RKE2 lays a server out from its archive. */
+const rke2Server = {
+  distribution: 'rke2',
+  role: 'server',
+  binary: '/usr/local/bin/rke2',
+  main: 'rke2',
+  unit: 'rke2-server.service',
+  unitPath: '/usr/local/lib/systemd/system/rke2-server.service',
+  environmentFiles: usual('rke2-server', '/usr/local/lib/systemd/system/rke2-server.env'),
+} as const
+
+/** As the installer of K3s lays a server out. */
+const k3sServer = {
+  distribution: 'k3s',
+  role: 'server',
+  binary: '/usr/local/bin/k3s',
+  main: 'k3s-server',
+  unit: 'k3s.service',
+  unitPath: '/etc/systemd/system/k3s.service',
+  environmentFiles: usual('k3s', '/etc/systemd/system/k3s.service.env'),
+} as const
+
 const layouts: readonly Layout[] = [
   {
     name: 'rke2-tar',
-    distribution: 'rke2',
-    role: 'server',
-    binary: '/usr/local/bin/rke2',
-    main: 'rke2',
-    unit: 'rke2-server.service',
-    unitPath: '/usr/local/lib/systemd/system/rke2-server.service',
-    environmentFiles: usual('rke2-server', '/usr/local/lib/systemd/system/rke2-server.env'),
+    ...rke2Server,
     command: ['/usr/local/bin/rke2', 'server'],
     dataDir: '/var/lib/rancher/rke2',
   },
@@ -74,49 +90,25 @@ const layouts: readonly Layout[] = [
   },
   {
     name: 'rke2-debug',
-    distribution: 'rke2',
-    role: 'server',
-    binary: '/usr/local/bin/rke2',
-    main: 'rke2',
-    unit: 'rke2-server.service',
-    unitPath: '/usr/local/lib/systemd/system/rke2-server.service',
-    environmentFiles: usual('rke2-server', '/usr/local/lib/systemd/system/rke2-server.env'),
+    ...rke2Server,
     command: ['/usr/local/sbin/rke2-debug', 'server', '--data-dir', '/srv/rke2'],
     dataDir: '/srv/rke2',
   },
   {
     name: 'rke2-wrapper',
-    distribution: 'rke2',
-    role: 'server',
-    binary: '/usr/local/bin/rke2',
-    main: 'rke2',
-    unit: 'rke2-server.service',
-    unitPath: '/usr/local/lib/systemd/system/rke2-server.service',
-    environmentFiles: usual('rke2-server', '/usr/local/lib/systemd/system/rke2-server.env'),
+    ...rke2Server,
     command: ['/usr/local/sbin/rke2-wrapper'],
     dataDir: '/srv/rke2',
   },
   {
     name: 'k3s-wrapper',
-    distribution: 'k3s',
-    role: 'server',
-    binary: '/usr/local/bin/k3s',
-    main: 'k3s-server',
-    unit: 'k3s.service',
-    unitPath: '/etc/systemd/system/k3s.service',
-    environmentFiles: usual('k3s', '/etc/systemd/system/k3s.service.env'),
+    ...k3sServer,
     command: ['/usr/local/sbin/k3s-wrapper'],
     dataDir: '/srv/k3s',
   },
   {
     name: 'k3s',
-    distribution: 'k3s',
-    role: 'server',
-    binary: '/usr/local/bin/k3s',
-    main: 'k3s-server',
-    unit: 'k3s.service',
-    unitPath: '/etc/systemd/system/k3s.service',
-    environmentFiles: usual('k3s', '/etc/systemd/system/k3s.service.env'),
+    ...k3sServer,
     command: ['/usr/local/bin/k3s', 'server', '--disable', 'traefik', '--data-dir', '/srv/k3s'],
     dataDir: '/srv/k3s',
     passedOver: 1,
@@ -135,24 +127,12 @@ const layouts: readonly Layout[] = [
   },
   {
     name: 'k3s-log',
-    distribution: 'k3s',
-    role: 'server',
-    binary: '/usr/local/bin/k3s',
-    main: 'k3s-server',
-    unit: 'k3s.service',
-    unitPath: '/etc/systemd/system/k3s.service',
-    environmentFiles: usual('k3s', '/etc/systemd/system/k3s.service.env'),
+    ...k3sServer,
     dataDir: '/var/lib/rancher/k3s',
   },
   {
     name: 'k3s-container',
-    distribution: 'k3s',
-    role: 'server',
-    binary: '/usr/local/bin/k3s',
-    main: 'k3s-server',
-    unit: 'k3s.service',
-    unitPath: '/etc/systemd/system/k3s.service',
-    environmentFiles: usual('k3s', '/etc/systemd/system/k3s.service.env'),
+    ...k3sServer,
     dataDir: '/var/lib/rancher/k3s',
     // Of each of the two containers what runs K3s' file: its init, its server, its containerd.
     passedOver: 5,
@@ -203,12 +183,19 @@ function supervised(layout: Layout, recording: Recording): Machine {
   return machine
 }
 
-function carryNew(machine: Machine, distribution: 'rke2' | 'k3s', behaviour: Program['behaviour'] = 'good'): string {
-  return carry(
-    machine,
-    { version: NEW_VERSIONS[distribution], behaviour, ...(distribution === 'k3s' ? { carries: 'b'.repeat(64) } : {}) },
-    distribution,
-  )
+function supervisedAs(name: string): Machine {
+  const layout = layouts.find((one) => one.name === name)
+  if (layout === undefined) throw new Error('no such layout')
+  return supervised(layout, readRecording(name))
+}
+
+function carryNew(
+  machine: Machine,
+  distribution: 'rke2' | 'k3s',
+  behaviour: Program['behaviour'] = 'good',
+  version: string = NEW_VERSIONS[distribution],
+): string {
+  return carry(machine, { version, behaviour, ...(distribution === 'k3s' ? { carries: 'b'.repeat(64) } : {}) }, distribution)
 }
 
 describe.each(layouts)('$name', (layout) => {
@@ -272,9 +259,7 @@ describe.each(layouts)('$name', (layout) => {
 })
 
 test('rke2-rpm: refused with the command to use, unless told', async () => {
-  const layout = layouts.find(({ name }) => name === 'rke2-rpm')
-  if (layout === undefined) throw new Error('no such layout')
-  const machine = supervised(layout, readRecording('rke2-rpm'))
+  const machine = supervisedAs('rke2-rpm')
   // Of the package manager nothing is recorded but what it installs.
   for (const path of ['/usr/bin/rpm', '/usr/bin/dnf', '/var/lib/rpm/rpmdb.sqlite']) machine.file(path, '')
   machine.state.programs.set('rpm -qf', { code: 0, stdout: 'rke2-common-1.33.4~rke2r1-0.el8\n' })
@@ -308,11 +293,9 @@ test('k3s-openrc: the variable that the title overwrote is known from the superv
 })
 
 test('k3s-wrapper: a datastore that is not on the machine is not taken for an untouched one', async () => {
-  const layout = layouts.find(({ name }) => name === 'k3s-wrapper')
-  if (layout === undefined) throw new Error('no such layout')
   // Its endpoint may stand in the wrapper, where nobody sees it.
-  const machine = supervised(layout, readRecording('k3s-wrapper'))
-  carry(machine, { version: 'v1.34.1+k3s1', behaviour: 'flaky', carries: 'b'.repeat(64) }, 'k3s')
+  const machine = supervisedAs('k3s-wrapper')
+  carryNew(machine, 'k3s', 'flaky', 'v1.34.1+k3s1')
 
   expect((await run(machine)).result).toMatchObject({
     result: 'DatastoreTouched',
