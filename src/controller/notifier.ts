@@ -6,7 +6,7 @@
 import pLimit from 'p-limit'
 import { isWebURL } from '../api/decode-notify.ts'
 import type { Destination } from '../api/notify.ts'
-import { TransportError } from '../base/errors.ts'
+import { codeOf, TransportError } from '../base/errors.ts'
 import type { Process } from '../base/process.ts'
 import { ApiError } from '../kube/client/api-error.ts'
 import { type Backoff, createBackoff } from '../kube/client/backoff.ts'
@@ -193,11 +193,6 @@ function wordFor(error: unknown, to: Destination): string {
   if (error instanceof ApiError && to.kind === 'secret') return `Secret ${to.name} cannot be read: HTTP status ${error.status}`
   if (!(error instanceof TransportError)) return 'the request could not be made'
   const cause = codeOf(error.cause)
-  return cause === undefined ? error.code : `${error.code} (${cause})`
-}
-
-/** Such as ECONNREFUSED; one word of the system's, never a text. */
-function codeOf(error: unknown): string | undefined {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
-  return typeof code === 'string' && /^[A-Z0-9_]+$/.test(code) ? code : undefined
+  // One word of the system's, never a text.
+  return /^[A-Z0-9_]+$/.test(cause) ? `${error.code} (${cause})` : error.code
 }

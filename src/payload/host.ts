@@ -85,7 +85,3 @@ export interface Host {
   /** One line, for the container's termination message. At most 4096 bytes count. */
   leaveMessage(text: string): void
 }
-
-export function codeOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : ''
-}

@@ -7,7 +7,8 @@ import { connect, createServer } from 'node:net'
 import { posix } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Clock } from '../base/clock.ts'
-import { codeOf, type FileStat, type Host, type MachineFiles, type ReadFiles, type RunResult } from './host.ts'
+import { codeOf } from '../base/errors.ts'
+import type { FileStat, Host, MachineFiles, ReadFiles, RunResult } from './host.ts'
 
 export interface LinuxHostOptions {
   readonly clock: Clock

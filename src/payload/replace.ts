@@ -4,8 +4,8 @@
  */
 import { posix } from 'node:path'
 import * as z from 'zod'
-import { messageOf } from '../base/errors.ts'
-import { codeOf, type Host, type MachineFiles } from './host.ts'
+import { codeOf, messageOf } from '../base/errors.ts'
+import type { Host, MachineFiles } from './host.ts'
 import { writeWhole } from './journal.ts'
 import { Refusal } from './refusal.ts'
 

@@ -1,7 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { Clock } from '../../base/clock.ts'
-import { messageOf, TransportError } from '../../base/errors.ts'
+import { codeOf, messageOf, TransportError } from '../../base/errors.ts'
 import { linkedController } from '../../base/abort.ts'
 
 export interface Exchange {
@@ -85,11 +85,6 @@ export function transportError(error: unknown, signal: AbortSignal): TransportEr
 function describe(error: unknown, code: string): string {
   const message = messageOf(error)
   return message === '' ? code : message
-}
-
-function codeOf(error: unknown): string {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
-  return typeof code === 'string' ? code : ''
 }
 
 export interface Deadline {
