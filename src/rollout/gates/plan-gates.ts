@@ -2,6 +2,7 @@
 import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
 import { saysComplete } from '../complete.ts'
+import { drainTimeoutMs } from '../drain/pods.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
 import { opening } from '../policy/calendar.ts'
 import { nextTaking, willFit } from '../policy/lead.ts'
@@ -86,13 +87,23 @@ const someConcurrency: PlanGate = ({ plan }) =>
     ? undefined
     : hold('ConcurrencyZero', 'spec.concurrency is missing or 0, so no node is taken; set it to 1 or more')
 
+/** SUC hands the text to kubectl, whose refusal fails the Job. Without this a typing error would mean a drain without end. */
+const drainReadable: PlanGate = ({ plan, rules }) => {
+  if (plan.spec.drain === undefined || rules.drain.timeoutMs !== undefined) return undefined
+  const timeout = drainTimeoutMs(plan.spec.drain)
+  return timeout.ok ? undefined : hold('PlanInvalid', timeout.error)
+}
+
 export const inWindow: PlanGate = (state, { world }) => {
   const { plan } = state
   if (plan.spec.window === undefined) return undefined
   const parsed = parseWindow(plan.spec.window)
   if (!parsed.ok || isInside(parsed.window, world.now.wall)) return undefined
   const opens = nextOpening(parsed.window, world.now.wall)
-  if (opens === undefined) return hold('OutsideWindow', 'spec.window never opens')
+  if (opens === undefined) {
+    const why = (plan.spec.window.days ?? []).length === 0 ? ': it has no days' : ''
+    return hold('OutsideWindow', `spec.window never opens${why}`, { endedBy: 'person' })
+  }
   const more = takenFrom(state, opens, world.now.wall)
   return hold('OutsideWindow', `the window opens at ${new Date(opens).toISOString()}${more.text}`, { retryAt: more.at })
 }
@@ -119,7 +130,7 @@ export const inCalendar: PlanGate = (state, { world }) => {
     now.opensAt === undefined || next === undefined
       ? 'and nothing opens after it'
       : `the next opening is at ${new Date(now.opensAt).toISOString()}${next.text}`
-  const more = next === undefined ? {} : { retryAt: next.at }
+  const more = next === undefined ? ({ endedBy: 'person' } as const) : { retryAt: next.at }
   if (now.exclusion === undefined) return hold('OutsideWindow', `no window of RolloutPolicy ${rules.policy?.name} is open; ${until}`, more)
   const { reason, toMs } = now.exclusion
   const why = reason === '' ? '' : ` (${reason})`
@@ -244,6 +255,7 @@ export const PLAN_GATES: readonly PlanGate[] = [
   paused,
   aborted,
   imageMatches,
+  drainReadable,
   someConcurrency,
   inWindow,
   inCalendar,

@@ -72,6 +72,12 @@ const CASES: readonly Case[] = [
     says: /^False Error: cannot resolve plan: missing channel and version/,
     event: 'ResolveFailed',
   },
+  {
+    name: 'a drain timeout that is no duration',
+    spec: { drain: { timeout: 'ten' } },
+    condition: 'Complete',
+    says: /^False PlanInvalid: spec\.drain\.timeout: .*"ten"/,
+  },
   { name: 'no concurrency', spec: { concurrency: undefined }, condition: 'Complete', says: /spec\.concurrency/ },
   {
     name: 'an image pinned to another tag than the version',

@@ -57,6 +57,27 @@ story(
   },
 )
 
+const NEVER: readonly (readonly [what: string, plan: object, rules: object | undefined, says: string])[] = [
+  ['a window without days', { window: { startTime: '01:00', endTime: '05:00' } }, undefined, 'spec.window never opens: it has no days'],
+  [
+    'a day that no month has',
+    {},
+    { windows: [{ start: '0 0 31 2 *', duration: '6h' }] },
+    'no window of RolloutPolicy careful is open; and nothing opens after it',
+  ],
+]
+
+for (const [what, plan, rules, says] of NEVER)
+  story(`${what}: it takes a person, and the Plan is stalled`, {}, async (s) => {
+    await s.begin()
+    if (rules !== undefined) await s.apply(policy(rules))
+    await s.apply(agents(plan))
+    await s.wait(MINUTE)
+    expect(s.condition('agents', 'Complete')).toBe(`False Waiting: ${says}`)
+    expect(s.condition('agents', 'Stalled')).toBe(`True OutsideWindow: ${says}`)
+    expect(s.plan('agents')).toMatchObject({ status: { leadingHold: { reason: 'OutsideWindow', endedBy: 'person' } } })
+  })
+
 story('without a window no duration is written down', {}, async (s) => {
   await s.begin()
   await s.apply(policy({}))
