@@ -1,12 +1,9 @@
 /** The schema of a RolloutPolicy's gates and hooks. Lists are bounded, so that the API server can tell what their rules cost. */
 import { labelSelector } from './crd-container.ts'
-import { flag, intOrText, list, object, type Schema, text } from './crd-parts.ts'
+import { duration, flag, intOrText, list, NAME, object, type Schema, text } from './crd-parts.ts'
 import { COMPARISONS, OPERATORS } from './gate.ts'
 
-const DURATION = '^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$'
-const NAME = '^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'
-const duration = (description: string): Schema => text(description, { pattern: DURATION })
-const short = (description: string, more: Schema = {}): Schema => text(description, { maxLength: 253, ...more })
+const short = (description: string): Schema => text(description, { maxLength: 253 })
 const named = (description: string): Schema => text(description, { pattern: NAME, maxLength: 63 })
 
 const secretKey = (description: string): Schema =>

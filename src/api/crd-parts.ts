@@ -32,6 +32,11 @@ export type Schema = {
 const described = (description: string): Schema => (description === '' ? {} : { description })
 
 export const text = (description = '', more: Schema = {}): Schema => ({ type: 'string', ...described(description), ...more })
+/** As Go writes durations, without a sign. */
+export const DURATION = '^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$'
+/** Made of what a label takes as its value; never empty. */
+export const NAME = '^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'
+export const duration = (description: string): Schema => text(description, { pattern: DURATION })
 export const flag = (description = '', more: Schema = {}): Schema => ({ type: 'boolean', ...described(description), ...more })
 export const integer = (description = '', format?: 'int32' | 'int64', more: Schema = {}): Schema => ({
   type: 'integer',

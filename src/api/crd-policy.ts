@@ -5,10 +5,8 @@
 import { labelSelector } from './crd-container.ts'
 import { notify } from './crd-notify.ts'
 import { gates, hooks } from './crd-gates.ts'
-import { atomicList, flag, intOrText, integer, list, object, type Schema, text } from './crd-parts.ts'
+import { atomicList, DURATION, duration, flag, intOrText, integer, list, NAME, object, type Schema, text } from './crd-parts.ts'
 
-const DURATION = '^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$'
-const duration = (description: string): Schema => text(description, { pattern: DURATION })
 const share = (description: string): Schema => intOrText(description, { pattern: '^[0-9]{1,9}%?$' })
 const choice = (description: string, ...values: readonly string[]): Schema => text(description, { enum: values })
 
@@ -82,7 +80,7 @@ const verify = object('What a node must show after its upgrade.', {
 const wave = object(
   '',
   {
-    name: text('Name of the wave, by which it is approved.', { pattern: '^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$' }),
+    name: text('Name of the wave, by which it is approved.', { pattern: NAME }),
     size: share(
       "The first so many nodes of the Plan's order, of those that the selector matches: a number, or a share of all nodes of the Plan. Missing: all.",
     ),
