@@ -148,13 +148,15 @@ export function driveTaken(taken: Taken, work: Work, pass: Pass): void {
   const name = applyJobName(state.plan.metadata.name, node.name, work.hash)
   const job = pass.jobNamed(state.ref.namespace, name)
   if (!state.conduct.clearsNodes) return startJob(taken, pass, work, name, mark, job)
-  if (!isUnderWay(node, work, job) && !acknowledged(taken, pass, work)) return
-  const preparing = spec.prepare !== undefined && work.preparedAt === undefined && job === undefined
+  // One of an earlier attempt has the same name, and says nothing of this one.
+  const own = job?.attempt === mark ? job : undefined
+  if (!isUnderWay(node, work, own) && !acknowledged(taken, pass, work)) return
+  const preparing = spec.prepare !== undefined && work.preparedAt === undefined && own === undefined
   const ready = preparing ? prepared(taken, pass, work, mark) : work
   if (ready === undefined) return
   if (work.kubectl !== undefined) {
     if (preparing) pass.step(node.name, [patchNode(node, { ...recordOf(node), work: ready })])
-    else if (job !== undefined || mayCordon(taken, pass)) return startJob(taken, pass, work, name, mark, job)
+    else if (own !== undefined || mayCordon(taken, pass)) return startJob(taken, pass, work, name, mark, job)
     return
   }
   if (state.cordons && !node.unschedulable) {
