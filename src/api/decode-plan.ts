@@ -1,6 +1,6 @@
 /** From the API server's JSON to a Plan, one object at a time: a Plan that cannot be read stops no other. */
 import * as z from 'zod'
-import type { Json, JsonObject } from '../base/json.ts'
+import { isObject, type Json, type JsonObject } from '../base/json.ts'
 import { explain } from './explain-faults.ts'
 import { ANNOTATION_DIGEST } from './names.ts'
 import type { Plan, PlanCondition, PlanMetadata, PlanSpec, PlanStatus } from './plan.ts'
@@ -117,5 +117,5 @@ function nameOf(raw: Json): { readonly name: string; readonly namespace: string 
 }
 
 function member(value: Json | undefined, key: string): Json | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject)[key] : undefined
+  return isObject(value) ? value[key] : undefined
 }

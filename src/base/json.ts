@@ -2,6 +2,10 @@
 export type Json = null | boolean | number | bigint | string | readonly Json[] | { readonly [key: string]: Json | undefined }
 export type JsonObject = { readonly [key: string]: Json | undefined }
 
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 /** Where an integer of 16 digits or more may stand. Seldom true of a text without one, and not of the hexadecimal digests that image lists are full of. */
 const LONG_NUMBER = /(?:^|[:,[\s])-?\d{16,}(?:[,}\]\s]|$)/
 

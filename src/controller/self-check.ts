@@ -1,6 +1,5 @@
 import pLimit from 'p-limit'
-import type { JsonObject } from '../base/json.ts'
-import { isObject } from '../kube/client/api-error.ts'
+import { isObject, type JsonObject } from '../base/json.ts'
 import type { Client } from '../kube/client/client.ts'
 import type { Permission, Verb } from './permissions.ts'
 

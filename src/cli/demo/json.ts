@@ -1,5 +1,5 @@
 /** Careful reading of objects whose shape nobody has checked: what is missing or of another type reads as empty. */
-import type { Json, JsonObject } from '../../base/json.ts'
+import { isObject, type Json, type JsonObject } from '../../base/json.ts'
 
 /** The value below a path of keys; undefined where a key is missing. */
 export function at(value: JsonObject, ...path: readonly string[]): Json | undefined {
@@ -9,7 +9,7 @@ export function at(value: JsonObject, ...path: readonly string[]): Json | undefi
 }
 
 export function object(value: Json | undefined): JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : {}
+  return isObject(value) ? value : {}
 }
 
 /** The objects of a list. */

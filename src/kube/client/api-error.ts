@@ -1,5 +1,5 @@
 import { DroverError, type Retry } from '../../base/errors.ts'
-import type { Json, JsonObject } from '../../base/json.ts'
+import { isObject, type Json, type JsonObject } from '../../base/json.ts'
 import type { Response } from '../../base/process.ts'
 
 /** Longest message kept of an answer; webhooks and proxies send pages of HTML. */
@@ -48,10 +48,6 @@ function retryOf(status: number, reason: string): Retry {
   if (status === 429 || status === 503) return 'after'
   if (status >= 500 || status === 401 || status === 408) return 'backoff'
   return status === 409 && reason !== 'AlreadyExists' ? 'backoff' : 'never'
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 const hasStatus = (error: unknown, status: number): error is ApiError => error instanceof ApiError && error.status === status

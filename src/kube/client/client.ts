@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events'
 import { messageOf, TransportError } from '../../base/errors.ts'
-import type { Json, JsonObject } from '../../base/json.ts'
+import { isObject, type Json, type JsonObject } from '../../base/json.ts'
 import type { Process, Request, Response, WatchResponse } from '../../base/process.ts'
-import { ApiError, isGone, isObject } from './api-error.ts'
+import { ApiError, isGone } from './api-error.ts'
 import { createBackoff } from './backoff.ts'
 
 /** What every call takes. */

@@ -1,7 +1,8 @@
 /** Where the API server keeps objects of a kind: asked for once, remembered for a while. */
+import { isObject } from '../../base/json.ts'
 import { DroverError } from '../../base/errors.ts'
 import type { Clock } from '../../base/clock.ts'
-import { isNotFound, isObject } from './api-error.ts'
+import { isNotFound } from './api-error.ts'
 import type { Client, ReadOptions } from './client.ts'
 
 /** Definitions come and go, but seldom. */

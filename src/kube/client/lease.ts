@@ -1,10 +1,10 @@
 import { setMaxListeners } from 'node:events'
 import { formatMicroTime } from '../../base/clock.ts'
 import { DroverError, messageOf } from '../../base/errors.ts'
-import type { JsonObject } from '../../base/json.ts'
+import { isObject, type JsonObject } from '../../base/json.ts'
 import type { Process } from '../../base/process.ts'
 import { whenAborted } from '../../base/abort.ts'
-import { isAlreadyExists, isConflict, isNotFound, isObject } from './api-error.ts'
+import { isAlreadyExists, isConflict, isNotFound } from './api-error.ts'
 import { createBackoff } from './backoff.ts'
 import type { Client } from './client.ts'
 

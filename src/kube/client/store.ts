@@ -1,8 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
-import type { JsonObject } from '../../base/json.ts'
+import { isObject, type JsonObject } from '../../base/json.ts'
 import type { Log } from '../../base/log.ts'
-import { isObject } from './api-error.ts'
 
 /**
  * Our own write is shown at most this long while the watch has not delivered it: longer than a silent watch goes unnoticed, or the
