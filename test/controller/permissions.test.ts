@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Request } from '../../src/base/process.ts'
-import { accessOf, neededPermissions, permits } from '../../src/controller/permissions.ts'
+import { neededPermissions } from '../../src/controller/permissions.ts'
+import { accessOf, permits } from './access.ts'
 
 const permissions = neededPermissions('ns', 'lease')
 

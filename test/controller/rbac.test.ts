@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals'
-import { type Access, neededPermissions, type Permission, permits, type Verb } from '../../src/controller/permissions.ts'
+import { neededPermissions, type Permission, type Verb } from '../../src/controller/permissions.ts'
+import { type Access, permits } from './access.ts'
 import { etcdSnapshot, snapshotDefinition } from '../etcd-snapshots.ts'
 import { agentPlan, CONTROLLER, createWorld, serverPlan } from './harness.ts'
 
