@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../../src/base/json.ts'
 import type { Request, Response, Transport, WatchResponse } from '../../src/base/process.ts'
 import { matchesSelector } from '../../src/kube/objects/selector.ts'
-import { parseSelector } from '../../src/kube/objects/selector-text.ts'
+import { parseSelector } from '../kube/objects/selector-text.ts'
 import type { VirtualClock } from '../../src/sandbox/clock.ts'
 import { textAt } from './case.ts'
 

@@ -10,7 +10,7 @@ import {
   NOTHING,
   type Selector,
 } from '../../../src/kube/objects/selector.ts'
-import { parseSelector } from '../../../src/kube/objects/selector-text.ts'
+import { parseSelector } from './selector-text.ts'
 
 const key = fc.constantFrom('a', 'b', 'app', 'example.com/x', 'in', 'notin')
 const value = fc.constantFrom('', 'v', 'w', '5', '10', '50', 'in')

@@ -1,8 +1,14 @@
 /** Reads selector strings such as `a=b,c in (d,e),!f`, as the API takes them in `?labelSelector=`, with its error texts. */
-import { validateLabelKey } from './label-validation.ts'
-import { goQuote } from './go-quote.ts'
-import { makeRequirement, type Operator, type Requirement, type RequirementResult, type SelectorResult } from './selector.ts'
-import { compareUtf8 } from './utf8-order.ts'
+import { validateLabelKey } from '../../../src/kube/objects/label-validation.ts'
+import { goQuote } from '../../../src/kube/objects/go-quote.ts'
+import {
+  makeRequirement,
+  type Operator,
+  type Requirement,
+  type RequirementResult,
+  type SelectorResult,
+} from '../../../src/kube/objects/selector.ts'
+import { compareUtf8 } from '../../../src/kube/objects/utf8-order.ts'
 
 type Token = { readonly kind: 'word' | 'symbol' | 'end'; readonly text: string }
 type Failure = { readonly ok: false; readonly error: string }
