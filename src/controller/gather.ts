@@ -347,7 +347,7 @@ function errorRetryMs(need: Need, failures: number): number {
 }
 
 /** What makes two needs the same. */
-export function keyOf(need: Need): string {
+function keyOf(need: Need): string {
   switch (need.kind) {
     case 'drain':
     case 'attachments':

@@ -82,7 +82,7 @@ export function onlyService({ services, passedOver }: Found, unit: string | unde
   return service
 }
 
-export function described({ main, distribution, role, binary, unit }: Service): string {
+function described({ main, distribution, role, binary, unit }: Service): string {
   return `process ${main.pid}: ${distribution} ${role}, ${binary}${unit === undefined ? '' : `, ${unit.name}`}`
 }
 

@@ -7,7 +7,7 @@ import * as z from 'zod'
 import type { Host, MachineFiles } from './host.ts'
 import { Refusal } from './refusal.ts'
 
-export const STATE_FOLDER = '/var/lib/drover'
+const STATE_FOLDER = '/var/lib/drover'
 const JOURNAL = `${STATE_FOLDER}/journal.json`
 /** So many failed attempts are remembered. */
 const MAX_TRIED = 20

@@ -203,7 +203,7 @@ function stepBack(state: PlanState, node: NodeView, work: Work, job: JobView, ho
 }
 
 /** Work past the point of no return; `state` is missing when its Plan is gone. */
-export function driveStartedWork(node: NodeView, work: Work, pass: Pass, state?: PlanState): void {
+function driveStartedWork(node: NodeView, work: Work, pass: Pass, state?: PlanState): void {
   if (!isStarted(work)) return
   if (node.unschedulable && work.kubectl?.cordonedBefore === false && recordOf(node).cordon === undefined) {
     // The Job's own kubectl did it: written down like a cordon of SUC's that was adopted, so that whatever ends the work, in either mode, finds it.

@@ -221,7 +221,7 @@ const nodesDone = ({ done, selected }: Tally): string => `${done} of ${selected}
 const atWorkOn = (applying: readonly string[]): string => `at work on ${[...applying].sort().slice(0, 5).join(', ')}`
 
 /** The hold a reader wants first: the Plan's, else the first node's. */
-export const leadingHold = (report: PlanReport): Hold | undefined => findLeading(report)?.hold
+const leadingHold = (report: PlanReport): Hold | undefined => findLeading(report)?.hold
 
 function kstatusConditions({ stalled, tally, failure }: StatusInput, complete: Wanted): Wanted[] {
   const done = complete.status === 'True'

@@ -111,7 +111,7 @@ export function withTimers(clock: Clock): TimerClock {
 }
 
 /** The promise form of a timer. */
-export function sleepOn(atMs: number, signal: AbortSignal | undefined, at: TimerClock['at']): Promise<void> {
+function sleepOn(atMs: number, signal: AbortSignal | undefined, at: TimerClock['at']): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(reasonOf(signal))
     const onAbort = (): void => {

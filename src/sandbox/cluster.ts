@@ -77,7 +77,7 @@ export interface Sandbox {
 }
 
 /** The cluster's own parts. They see no faults unless asked for; whoever replaces `faults.exposed` decides that anew. */
-export function isClusterPart(user: string): boolean {
+function isClusterPart(user: string): boolean {
   return /^system:(kube-controller-manager|kube-scheduler|nodes|node:.*)$/.test(user)
 }
 

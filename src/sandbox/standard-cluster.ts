@@ -134,7 +134,7 @@ function tenant(name: string): readonly ApplyObject[] {
 }
 
 /** The objects of a workload: itself and its budget. */
-export function workloadObjects(workload: WorkloadSpec): readonly ApplyObject[] {
+function workloadObjects(workload: WorkloadSpec): readonly ApplyObject[] {
   const { name } = workload
   const namespace = workload.namespace ?? 'default'
   const labels = { app: name }

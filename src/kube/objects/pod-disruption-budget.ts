@@ -33,7 +33,7 @@ export function allowsEviction(pod: Pod, budget: PodDisruptionBudget): boolean {
 }
 
 /** Whether the pod may go on account of not being ready, whatever `disruptionsAllowed` says. */
-export function evictsUnready(pod: Pod, budget: PodDisruptionBudget): boolean {
+function evictsUnready(pod: Pod, budget: PodDisruptionBudget): boolean {
   if (pod.status?.phase !== 'Running' || podReady(pod)) return false
   if (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow') return true
   const [healthy, desired] = [budget.status?.currentHealthy ?? 0, budget.status?.desiredHealthy ?? 0]

@@ -33,7 +33,7 @@ const stepTaken: PlanGate = ({ stepping, version }) =>
     ? undefined
     : hold('Stepping', `step ${version} on the way to ${stepping.target} is done: ${stepping.waits}`)
 
-export const namespaceHeld: PlanGate = (_state, { world }) =>
+const namespaceHeld: PlanGate = (_state, { world }) =>
   world.namespaceHold === undefined
     ? undefined
     : hold(
@@ -94,7 +94,7 @@ const drainReadable: PlanGate = ({ plan, rules }) => {
   return timeout.ok ? undefined : hold('PlanInvalid', timeout.error)
 }
 
-export const inWindow: PlanGate = (state, { world }) => {
+const inWindow: PlanGate = (state, { world }) => {
   const { plan } = state
   if (plan.spec.window === undefined) return undefined
   const parsed = parseWindow(plan.spec.window)
@@ -120,7 +120,7 @@ function takenFrom(state: PlanState, opens: number, nowMs: number): { readonly t
 const inWindowAtFirst: PlanGate = (state, context) => (state.plan.status.applying.length > 0 ? undefined : inWindow(state, context))
 
 /** The windows and exclusions of the policy; asked for every node. */
-export const inCalendar: PlanGate = (state, { world }) => {
+const inCalendar: PlanGate = (state, { world }) => {
   const { rules } = state
   if (rules.calendar === undefined) return undefined
   const now = opening(rules.calendar, world.now.wall)
@@ -138,7 +138,7 @@ export const inCalendar: PlanGate = (state, { world }) => {
 }
 
 /** The Plan that the upstream images' `prepare <plan>` waits for; held here instead of burning the Job's deadline (users-pains row 8). */
-export function planAwaited(state: PlanState): string | undefined {
+function planAwaited(state: PlanState): string | undefined {
   const args = state.plan.spec.prepare?.args
   return args?.length === 2 && args[0] === 'prepare' ? args[1] : undefined
 }
@@ -198,7 +198,7 @@ function isAwaitedBy(state: PlanState, other: PlanState, { states }: Context): b
 }
 
 /** Names of selected nodes that are not done, or still hold a slot. */
-export function openNodes(state: PlanState, { ledger }: Pick<Context, 'ledger'>): string[] {
+function openNodes(state: PlanState, { ledger }: Pick<Context, 'ledger'>): string[] {
   const slots = ledger.slots(state.key)
   const open: string[] = []
   for (const node of state.selected.values()) {

@@ -42,7 +42,7 @@ export interface Answer {
 type GateFailure = NonNullable<RolloutMemory['gate']>
 
 /** All gates at the position; no holds and no failures = they are met. */
-export function askGates(asking: Asking, pass: Pass): Answer {
+function askGates(asking: Asking, pass: Pass): Answer {
   const holds: Hold[] = []
   const failed: { name: string; message: string }[] = []
   for (const gate of asking.rules.gates) {

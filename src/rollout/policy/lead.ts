@@ -11,7 +11,7 @@ import { type Open, openingFrom, openingsOf, roomyOpening } from './openings.ts'
 const MINUTE_MS = 60_000
 
 /** Milliseconds that have to be left; 0 = whatever is left will do. */
-export function leadOf({ rules, memory, conduct }: Pick<PlanState, 'rules' | 'memory' | 'conduct'>): number {
+function leadOf({ rules, memory, conduct }: Pick<PlanState, 'rules' | 'memory' | 'conduct'>): number {
   if (conduct.mode === 'strict') return 0
   return rules.leadMs ?? (memory.durations?.longestSeconds ?? 0) * 1000
 }

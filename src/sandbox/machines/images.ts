@@ -37,7 +37,7 @@ export function createImages(clock: Clock): ImageRegistry {
 }
 
 /** `docker.io/rancher/x:v1` and `index.docker.io/rancher/x:v1` → `rancher/x:v1`, `docker.io/library/busybox` → `busybox`. */
-export function familiar(image: string): string {
+function familiar(image: string): string {
   return image.replace(/^(index\.)?docker\.io\//, '').replace(/^library\//, '')
 }
 

@@ -268,7 +268,7 @@ export function createMachine(fleet: Fleet, given: MachineSpec): Machine {
 }
 
 /** A random UUID of version 4. */
-export function uuid(random: () => number): string {
+function uuid(random: () => number): string {
   const digit = (): string => Math.floor(random() * 16).toString(16)
   return 'xxxxxxxx-xxxx-4xxx-axxx-xxxxxxxxxxxx'.replace(/x/g, digit)
 }

@@ -58,11 +58,11 @@ export function discover(registry: Registry, path: string, accept: string | unde
   return versionsOf(registry, first).includes(second) ? resourceList(registry, first, second) : undefined
 }
 
-export function groupsOf(registry: Registry): readonly string[] {
+function groupsOf(registry: Registry): readonly string[] {
   return [...new Set([...registry.all, ...reviews].map((resource) => resource.group))].filter((group) => group !== '')
 }
 
-export function versionsOf(registry: Registry, group: string): readonly string[] {
+function versionsOf(registry: Registry, group: string): readonly string[] {
   return [...new Set([...registry.all, ...reviews].filter((resource) => resource.group === group).map((resource) => resource.version))]
 }
 

@@ -31,7 +31,7 @@ export interface Store {
 }
 
 /** Namespace first, so that lists of all namespaces come in the real order. */
-export function keyOf(namespace: string | undefined, name: string): string {
+function keyOf(namespace: string | undefined, name: string): string {
   return namespace === undefined ? name : `${namespace}/${name}`
 }
 

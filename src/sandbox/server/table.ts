@@ -34,7 +34,7 @@ function customCell(column: Column, object: ApiObject, now: number): Json {
 }
 
 /** The part of JSONPath that printer columns use: `.a.b`, `['a.b/c']`, `[0]`, `[*]`, `[?(@.type=="Ready")]`. */
-export function readJsonPath(root: Json, path: string): Json | undefined {
+function readJsonPath(root: Json, path: string): Json | undefined {
   const steps = path.match(/\.[A-Za-z0-9_-]+(\\\.[A-Za-z0-9_/-]+)*|\[[^\]]*\]/g) ?? []
   let values: Json[] = [root]
   let many = false
@@ -70,7 +70,7 @@ function ageOf(time: string | undefined, now: number): string {
 }
 
 /** `45s`, `5m3s`, `3h12m`, `2d4h`, `12d`, as kubectl writes durations. */
-export function shortDuration(ms: number): string {
+function shortDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000)
   if (seconds < 0) return seconds > -2 ? '0s' : '<invalid>'
   if (seconds < 120) return `${seconds}s`

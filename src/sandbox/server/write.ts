@@ -310,6 +310,6 @@ function isReleased(object: ApiObject, old: ApiObject): boolean {
   return grace === undefined || grace === 0
 }
 
-export function managerOf(context: WriteContext, resource: Resource, subresource: string | undefined): Parameters<typeof afterUpdate>[2] {
+function managerOf(context: WriteContext, resource: Resource, subresource: string | undefined): Parameters<typeof afterUpdate>[2] {
   return { manager: context.manager, operation: 'Update', apiVersion: groupVersion(resource), subresource, time: formatTime(context.now) }
 }

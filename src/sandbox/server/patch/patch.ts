@@ -13,9 +13,9 @@ import { jsonPatch } from './json-patch.ts'
 import { mergePatch } from './merge.ts'
 import { strategicMerge } from './strategic.ts'
 
-export const mergeType = 'application/merge-patch+json'
-export const jsonType = 'application/json-patch+json'
-export const strategicType = 'application/strategic-merge-patch+json'
+const mergeType = 'application/merge-patch+json'
+const jsonType = 'application/json-patch+json'
+const strategicType = 'application/strategic-merge-patch+json'
 export const applyType = 'application/apply-patch+yaml'
 
 export interface PatchRequest {
