@@ -21,6 +21,7 @@ import { jobDeadlineSeconds } from './job-limits.ts'
 import { finalRefusal, refusalText, snapshotOf } from './payload-word.ts'
 import { hasNodeEnd } from './policy/gates.ts'
 import { hookedAttempt, hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
+import { outOfTurn } from './policy/waves.ts'
 import { prepareJob, prepareJobName } from './prepare-job.ts'
 import type { Pass } from './pass.ts'
 import type { PlanState } from './plan-state.ts'
@@ -117,7 +118,7 @@ function reasonToBackOut({ state, node, context }: Taken, work: Work): string | 
   if (state.hash !== '' && work.hash !== state.hash) return 'the Plan has changed'
   if (!state.plan.status.applying.includes(slotName(node))) return 'the node no longer stands in status.applying'
   if (node.hold !== undefined && node.hold !== 'false') return 'the node carries drover.io/hold'
-  return checkPlan(state.conduct.keepPlanGates, state, context)[0]?.message
+  return outOfTurn(state, node) ?? checkPlan(state.conduct.keepPlanGates, state, context)[0]?.message
 }
 
 /** Work under way before the point of no return. */

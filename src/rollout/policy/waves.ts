@@ -91,6 +91,20 @@ export const inWave: NodeGate = (state, node, context) => {
   return own !== -1 && own <= index ? undefined : found
 }
 
+/**
+ * Why a node that has been taken, perhaps before the policy had waves, does not go on: one of an earlier wave is to go first, and may itself
+ * wait until this one is not in flight any more.
+ */
+export function outOfTurn(state: PlanState, node: NodeView): string | undefined {
+  const waves = state.rules.waves.length === 0 ? undefined : wavesOf(state)
+  for (const wave of waves?.of ?? []) {
+    if (membersOf(wave).has(node.name)) return undefined
+    const [first] = openMembers(state, wave)
+    if (first !== undefined) return `wave ${wave.name} comes before it, and ${first} is not done`
+  }
+  return undefined
+}
+
 /** Names of the waves whose last node is done. */
 export function wavesDone(state: PlanState): readonly string[] {
   const of = state.rules.waves.length === 0 ? [] : (wavesOf(state)?.of ?? [])

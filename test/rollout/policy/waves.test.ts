@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import type { RolloutMemory } from '../../../src/api/memory.ts'
 import { decide } from '../../../src/rollout/decide.ts'
 import type { NodeView, World } from '../../../src/rollout/world.ts'
-import { actions, aNode, aPlan, aPolicy, aWorld, hashOf, holdsOn, NEW, NOW, pulledAndTried, remembering } from '../build.ts'
+import { actions, aNode, aPlan, aPolicy, aRecord, aWork, aWorld, hashOf, holdsOn, NEW, NOW, pulledAndTried, remembering } from '../build.ts'
 
 const PLAN = 'system-upgrade/p'
 const HASH = hashOf(aPlan('p'))
@@ -147,5 +147,45 @@ describe('a wave waits for the one before', () => {
     expect(claimed({ waves, nodes: rest, memory: ended('2026-03-02T11:00:00Z'), annotations: approved })).toHaveLength(1)
     const disabled = aNode('n0', { labels: { 'plan.upgrade.cattle.io/p': 'disabled' } })
     expect(laidOut({ waves, nodes: [disabled, ...rest], memory })).toMatchObject([{ of: [{ doneAt: later }, {}] }])
+  })
+})
+
+describe('a node that was taken while the policy had no waves', () => {
+  const waves = [canary, { name: 'more', size: 2, soak: '30m' }]
+  const members = (doneAt?: string) => ({
+    hash: HASH,
+    of: [
+      { name: 'canary', members: ['n0'], ...(doneAt === undefined ? {} : { doneAt }) },
+      { name: 'more', members: ['n1', 'n2'] },
+    ],
+  })
+  const taken = (name: string): NodeView =>
+    aNode(name, {
+      unschedulable: true,
+      cordonOwner: 'drover',
+      record: aRecord(name, { work: aWork(aPlan('p')), cordon: { at: '2026-03-02T11:59:00Z', plan: PLAN } }),
+    })
+  const backedOut = (given: Given, applying: string) => {
+    const [view] = world(given).plans
+    if (view?.plan === undefined) throw new Error('no Plan')
+    const plan = { ...view.plan, status: { ...view.plan.status, applying: [applying] } }
+    const decision = decide({ ...world(given), plans: [{ ...view, plan }] })
+    return actions(decision, 'event').flatMap(({ reason, message }) => (reason === 'BackedOut' ? [message] : []))
+  }
+
+  test.each([['n1'], ['n5']])('%s is given back for a wave before its own: the two would wait for each other', (name) => {
+    const given = { waves, nodes: [open('n0'), taken(name)], memory: members() }
+    expect(backedOut(given, name)).toEqual([
+      expect.stringContaining('node given back untouched: wave canary comes before it, and n0 is not done'),
+    ])
+  })
+
+  test('is kept in the wave that is open, behind one that is done or has no node left, and while waves are being laid out', () => {
+    expect(backedOut({ waves, nodes: [taken('n0'), open('n1')], memory: members() }, 'n0')).toEqual([])
+    expect(backedOut({ waves, nodes: [done('n0'), taken('n1')], memory: members() }, 'n1')).toEqual([])
+    expect(backedOut({ waves, nodes: [done('n0'), taken('n1')], memory: members('2026-03-02T11:00:00Z') }, 'n1')).toEqual([])
+    expect(backedOut({ waves, nodes: [taken('n1')], memory: members() }, 'n1')).toEqual([])
+    expect(backedOut({ waves, nodes: [open('n0'), taken('n1')] }, 'n1')).toEqual([])
+    expect(backedOut({ waves: [], nodes: [open('n0'), taken('n1')], memory: members() }, 'n1')).toEqual([])
   })
 })
