@@ -90,7 +90,6 @@ export function jobView(raw: JsonObject): JobView | undefined {
     suspend: spec?.suspend === true,
     suspended: condition('Suspended') !== undefined,
     createdAt: milliseconds(metadata.creationTimestamp) ?? 0,
-    startedAt: milliseconds(status?.startTime),
     active: status?.active ?? 0,
     failedPods: status?.failed ?? 0,
     complete: condition('Complete') !== undefined,

@@ -6,7 +6,7 @@ import type { Job } from 'kubernetes-types/batch/v1.d.ts'
 import type { Pod, Secret, Taint } from 'kubernetes-types/core/v1.d.ts'
 import type { PodDisruptionBudget } from 'kubernetes-types/policy/v1.d.ts'
 import type { GateCheck } from '../api/gate.ts'
-import type { RolloutMemory } from '../api/memory.ts'
+import type { ParsedMemory, RolloutMemory } from '../api/memory.ts'
 import type { Destination, NotifyMessage } from '../api/notify.ts'
 import type { PayloadResult } from '../api/payload-result.ts'
 import type { Plan, PlanCondition, PlanStatus } from '../api/plan.ts'
@@ -78,7 +78,6 @@ export interface JobView {
   /** The Job controller has acknowledged `suspend`. */
   readonly suspended: boolean
   readonly createdAt: number
-  readonly startedAt: number | undefined
   readonly active: number
   readonly failedPods: number
   readonly complete: boolean
@@ -108,7 +107,7 @@ export interface PodView {
   readonly deleting: boolean
   /** A container has run or runs: something may have happened on the machine. */
   readonly ranContainer: boolean
-  /** The image is on the node: imageID of the first container is known. */
+  /** The image is on the node: the imageID of a container is known. */
   readonly pulled: boolean
   /** Reason and message of a container that waits, e.g. ImagePullBackOff, or of the unscheduled pod. */
   readonly waiting: { readonly reason: string; readonly message: string } | undefined
@@ -127,7 +126,7 @@ export type PlanView =
       readonly uid: string
       readonly resourceVersion: string
       readonly plan: Plan
-      readonly memory: ParsedMemoryOf
+      readonly memory: ParsedMemory
     }
   | {
       readonly key: PlanKey
@@ -144,8 +143,6 @@ export type PlanView =
       readonly applying: readonly string[]
       readonly conditions: readonly PlanCondition[]
     }
-
-type ParsedMemoryOf = { readonly ok: true; readonly memory: RolloutMemory | undefined } | { readonly ok: false; readonly error: string }
 
 /** Something fetched on request; `at` is monotonic. */
 export type Fresh<T> = { readonly at: number } & (

@@ -186,7 +186,6 @@ export function aJob(name: string, node: string, more: Partial<JobView> = {}): J
     suspend: false,
     suspended: false,
     createdAt: NOW.wall - 60_000,
-    startedAt: NOW.wall - 60_000,
     active: 0,
     failedPods: 0,
     complete: false,
