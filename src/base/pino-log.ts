@@ -7,12 +7,14 @@ export interface PinoLogOptions {
   readonly debug?: boolean
   /** Where lines go. Default standard output, written synchronously so that nothing is lost when the process ends. */
   readonly write?: (line: string) => void
+  /** File descriptor in place of standard output. */
+  readonly fd?: number
 }
 
 /** A `Log` that writes one JSON object a line: `level`, `time`, `msg`, then the fields. */
 export function pinoLog(options: PinoLogOptions = {}): Log {
   const write = options.write
-  const destination = write === undefined ? pino.destination({ fd: 1, sync: true }) : { write }
+  const destination = write === undefined ? output(options.fd ?? 1) : { write }
   return wrap(
     pino(
       {
@@ -25,6 +27,16 @@ export function pinoLog(options: PinoLogOptions = {}): Log {
       destination,
     ),
   )
+}
+
+/** What a full disk has to keep for the time when there is room again; the rest is dropped. */
+const MAX_KEPT_BYTES = 1024 * 1024
+
+/** A disk that is full must not end a controller that is upgrading a node. */
+function output(fd: number) {
+  const destination = pino.destination({ fd, sync: true, maxLength: MAX_KEPT_BYTES })
+  destination.on('error', () => {})
+  return destination
 }
 
 function wrap(logger: pino.Logger): Log {

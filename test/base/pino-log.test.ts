@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals'
+import { closeSync, openSync } from 'node:fs'
 import { DroverError } from '../../src/base/errors.ts'
 import { pinoLog } from '../../src/base/pino-log.ts'
 
@@ -56,4 +57,12 @@ test('whatever was thrown is logged, however odd', () => {
   log.info('integers beyond 2^53', { value: 9007199254740993n })
 
   expect(lines().map((line) => line['error'])).toEqual(['just text', expect.objectContaining({ message: 'loop' }), undefined])
+})
+
+test('a disk without room ends nobody', () => {
+  // Linux answers every write to it with ENOSPC.
+  const fd = openSync('/dev/full', 'w')
+  const log = pinoLog({ fd })
+  for (let line = 0; line < 3; line++) expect(() => log.info('news', { text: 'x'.repeat(100_000) })).not.toThrow()
+  closeSync(fd)
 })
