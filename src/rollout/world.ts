@@ -273,7 +273,7 @@ export interface World {
   readonly pods: readonly PodView[]
   /** Value of drover.io/hold on the namespace of the Plans. */
   readonly namespaceHold: string | undefined
-  /** The API server's words where it does not let us list or watch what is decided upon. */
+  /** Why not all that is decided upon can be read: a permission is missing, or a watch stays broken. */
   readonly refusal?: string | undefined
   readonly observed: Observed
   /** Since when a fact that decide asserts (Decision.facts) has been asserted without a break. */

@@ -5,7 +5,7 @@ import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import type { NodeView, Phase } from '../world.ts'
 import { forecast } from './forecast.ts'
-import { lookAt } from './look.ts'
+import { lookAtPods } from './look.ts'
 import { type DrainPod, evictionGraceSeconds, podName } from './pods.ts'
 
 /** What was seen may be so old. */
@@ -25,7 +25,7 @@ export interface Foreseen {
 /** Says of the node, in that phase, why it is not to be drained now. */
 export function foresee({ state, node }: { readonly state: PlanState; readonly node: NodeView }, phase: Phase, pass: Pass): Foreseen {
   const say = (found: Hold) => pass.node(state.key, node.name, phase, found)
-  const looked = lookAt(state, node, undefined, pass)
+  const looked = lookAtPods(state, node, undefined, pass)
   if (!looked.ok) {
     say(looked.hold)
     return { drains: 'unknown' }

@@ -31,7 +31,7 @@ export interface Begun {
 }
 
 /** Without `begun`, before the cordon, whatever is known will do. */
-export function lookAt(state: PlanState, node: NodeView, begun: Begun | undefined, pass: Pass): Looked {
+export function lookAtPods(state: PlanState, node: NodeView, begun: Begun | undefined, pass: Pass): Looked {
   const view = pass.world.observed.drains.get(node.name)
   const stale = view === undefined || (begun !== undefined && view.at < begun.since)
   if (stale || !view.ok) {

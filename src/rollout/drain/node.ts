@@ -1,7 +1,7 @@
 /** The drain of one node as part of the decision: level-triggered, each pass works on the pods that are left, by UID (design §4.4). */
 import { type Hold, hold } from '../../api/reasons.ts'
 import { formatTime } from '../../base/clock.ts'
-import { lookAt } from './look.ts'
+import { lookAtPods } from './look.ts'
 import { upToFive, upToThree } from './some-names.ts'
 import type { Completing } from './rules.ts'
 import { type DrainPod, drainTimeoutMs, evictionGraceSeconds, podName } from './pods.ts'
@@ -45,7 +45,7 @@ export function drainNode(draining: Draining, pass: Pass): DrainProgress {
   const say = (...holds: Hold[]) => pass.node(state.key, node.name, 'Draining', ...holds)
   const proceeds = state.rules.drain.onTimeout === 'Proceed'
   const over = isOver(draining, pass)
-  const looked = lookAt(state, node, { since, startedAtMs: draining.startedAtMs, over }, pass)
+  const looked = lookAtPods(state, node, { since, startedAtMs: draining.startedAtMs, over }, pass)
   if (!looked.ok) {
     say(looked.hold)
     return { done: false }

@@ -13,7 +13,7 @@ import { slotName } from '../slot-name.ts'
 import type { JobView } from '../world.ts'
 import { type Context, type PlanGate, reasonGiven } from './gate.ts'
 
-/** What is seen may be old, and stays so until somebody grants the permission. */
+/** What is seen may be old, and stays so until a permission is granted, or a watch runs again. */
 const readable: PlanGate = (_state, { world }) =>
   world.refusal === undefined ? undefined : hold('Refused', `the cluster cannot be read: ${world.refusal}`)
 
