@@ -18,10 +18,13 @@ const instant = parsed(text, (value) => {
     : { ok: false, error: `${JSON.stringify(value)} is no time such as 2026-12-18T00:00:00Z` }
 })
 
+/** As a kubelet reports it: one that is shorter never equals a node's. */
+const FULL_VERSION = /^v\d+\.\d+\.\d+/
+
 /** `v1.33.4+rke2r1>v1.32.9+rke2r1` */
 const versionStep = parsed(text, (value) => {
   const [from, to, ...more] = value.split('>').map((part) => part.trim().replaceAll('+', '-'))
-  if (from === undefined || to === undefined || from === '' || to === '' || more.length > 0)
+  if (from === undefined || to === undefined || !FULL_VERSION.test(from) || !FULL_VERSION.test(to) || more.length > 0)
     return { ok: false, error: `${JSON.stringify(value)} must name two versions, such as v1.33.4+rke2r1>v1.32.9+rke2r1` }
   return { ok: true, value: { from, to } }
 })

@@ -146,6 +146,7 @@ describe('what cannot be read is named by its field', () => {
     [{ exclusions: [{ from: 'tomorrow', to: '2027-01-04T00:00:00Z' }] }, 'spec.exclusions[0].from: "tomorrow" is no time such as'],
     [{ exclusions: [{ from: '2027-01-04T00:00:00Z', to: '2026-12-18T00:00:00Z' }] }, 'spec.exclusions[0]: from must be before to'],
     [{ versionPath: { allow: ['v1.33.4'] } }, 'spec.versionPath.allow[0]: "v1.33.4" must name two versions'],
+    [{ versionPath: { allow: ['1.33>1.32'] } }, 'spec.versionPath.allow[0]: "1.33>1.32" must name two versions'],
     [{ verify: { minReadySeconds: -1 } }, 'spec.verify.minReadySeconds: '],
     [{ failure: { backoff: { base: '2h', cap: '1h' } } }, 'spec.failure.backoff: base must not be longer than cap'],
     [{ failure: { retries: 1.5 } }, 'spec.failure.retries: '],
