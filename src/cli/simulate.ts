@@ -34,6 +34,12 @@ const CHECKS = [
   '1 policy windows',
   '1 policy after',
   '1 policy failures',
+  '1 policy drain',
+  '1 policy given back',
+  '1 policy gates',
+  '1 policy hooks',
+  '1 policy kured',
+  '1 policy snapshots',
 ]
 /** Those that hold in strict compatibility too, and the two that are tried there all the same. */
 const STRICT_CHECKS = [
@@ -80,6 +86,10 @@ const HOLDS = [
   'WaveSoaking',
   'AwaitingApproval',
   'MaxFailuresExceeded',
+  'GatePending',
+  'HookOverdue',
+  'KuredLocked',
+  'NoRecentEtcdSnapshot',
 ]
 const SHOWN_PHASES = ['Pending', 'Preflight', 'Draining', 'Upgrading', 'Verifying', 'Soaking', 'Failed']
 
@@ -143,6 +153,7 @@ function print(counters: Counters, all: boolean): void {
     ['faults', /^fault /],
     ['holds shown', /^hold /],
     ['phases shown', /^phase /],
+    ['came to bear', /^seen /],
     ['rightly not done', /^excused /],
   ] as const
   for (const [title, pattern] of groups) {

@@ -5,6 +5,7 @@ import type { Sandbox } from '../sandbox/cluster.ts'
 import type { Controllers } from './fleet-of-controllers.ts'
 import { policyAct } from './act-policy.ts'
 import { whoIs } from './checkers/fact.ts'
+import { type SurroundingAction, surroundingAct } from './surroundings.ts'
 import { type Action, type Ambush, type ChannelAnswer, NAMESPACE, type PlanObject, type Scenario } from './scenario.ts'
 
 /** What the actions of a schedule work on. */
@@ -19,6 +20,10 @@ export interface Stage {
   readonly controllers: Pick<Controllers, 'crash' | 'stall' | 'crashAroundWrite'>
   /** Runs `what` after `ms`, or when the calm begins, whichever is first. */
   readonly later: (ms: number, what: () => void) => void
+  /** Runs `what` after `ms`, and nobody takes it for a change from outside. */
+  readonly soon: (ms: number, what: () => void) => void
+  /** Nothing goes wrong any more. */
+  readonly calm: () => boolean
 }
 
 /** Carries out one action. A person's requests are sent and not waited for. */
@@ -49,6 +54,10 @@ export function act(stage: Stage, action: Action): void {
     case 'ambush':
       stage.ambushes.push(action.ambush)
       return
+    case 'gateRed':
+    case 'kuredLock':
+    case 'etcdSnapshot':
+      return surroundingAct(stage, action)
     case 'moveChannel':
       stage.channels.set(action.url, action.answer)
       return
@@ -64,6 +73,7 @@ type PlanAction = Exclude<
   | MachineAction
   | { controller: number }
   | { policy: unknown }
+  | SurroundingAction
   | { do: 'apiOutage' | 'compact' | 'silentWatches' | 'badRelease' | 'imageMissing' | 'moveChannel' | 'ambush' }
 >
 

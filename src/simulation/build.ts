@@ -7,6 +7,8 @@ import type { Outside } from '../base/process.ts'
 import type { Sandbox } from '../sandbox/cluster.ts'
 import { type ApplyObject, apply, standardCluster } from '../sandbox/standard-cluster.ts'
 import { type Selector, selects } from './checkers/seen.ts'
+import { batchJob } from './batches.ts'
+import { surroundingObjects } from './surroundings.ts'
 import { type ChannelAnswer, NAMESPACE, type Scenario } from './scenario.ts'
 
 const MINUTE = 60_000
@@ -38,6 +40,8 @@ export async function buildCluster(sandbox: Sandbox, scenario: Scenario): Promis
     planCRD as unknown as ApplyObject,
     policyCRD as unknown as ApplyObject,
     ...scenario.secrets.map(secret),
+    ...scenario.batches.map(batchJob),
+    ...surroundingObjects(scenario.surroundings),
     ...(scenario.policies as unknown as readonly ApplyObject[]),
   ]
   await finish(sandbox, async () => {

@@ -90,7 +90,30 @@ const EVENTS = [
   'split brain',
   'recordon',
   'silentWatches',
+  'gateRed',
+  'kuredLock',
+  'etcdSnapshot',
   ...[...new Set(STRIKES)].map((strike) => `ambush ${strike}`),
+]
+
+/** What checkers of policies must have met. */
+const SEEN = [
+  'drain complete',
+  'drain Release',
+  'drain Quarantine',
+  'drain Proceed',
+  'drain rule Evict',
+  'drain rule WaitCompleted',
+  'drain rule WaitCompleted, pod at its end',
+  'gate PlanStart',
+  'gate NodeStart',
+  'gate NodeEnd',
+  'gate WaveEnd',
+  'hook before',
+  'hook after',
+  'kured lock taken',
+  'kured lock given back',
+  'snapshot required',
 ]
 
 /** Everything that a large run must have exercised at least once. */
@@ -109,6 +132,7 @@ export function required(
     'strict failed',
     ...holds.map((reason) => `hold ${reason}`),
     ...phases.map((phase) => `phase ${phase}`),
+    ...SEEN.map((what) => `seen ${what}`),
   ]
 }
 

@@ -35,11 +35,13 @@ function removed(stage: Stage, name: string): boolean {
   return stage.sandbox.server.peek('nodes', name) === undefined
 }
 
-/** Plans with a node that failed: what a person asks to be tried again. */
+/** Plans with a node that failed, or is in quarantine: what a person asks to be tried again. */
 export function failedPlans(mirror: Mirror): readonly string[] {
   const failed = new Set<string>()
   for (const node of mirror.nodes.values()) {
-    for (const [key, outcome] of Object.entries(recordOf(node)?.past ?? {})) if (outcome.result === 'Failed') failed.add(key)
+    const { past = {}, blocked = {} } = recordOf(node) ?? {}
+    for (const [key, outcome] of Object.entries(past)) if (outcome.result === 'Failed') failed.add(key)
+    for (const [key, { how }] of Object.entries(blocked)) if (how === 'Quarantine') failed.add(key)
   }
   return [...mirror.plans.values()]
     .filter(
@@ -51,7 +53,9 @@ export function failedPlans(mirror: Mirror): readonly string[] {
 function stillFailed(mirror: Mirror, key: string): boolean {
   const hash = mirror.plans.get(key)?.status?.latestHash
   return [...mirror.nodes.values()].some((node) => {
-    const outcome = recordOf(node)?.past?.[key]
+    const record = recordOf(node)
+    const outcome = record?.past?.[key]
+    if (record?.blocked?.[key]?.how === 'Quarantine' && record.blocked[key].hash === hash && record.work === undefined) return true
     const label = node.metadata.labels?.[`plan.upgrade.cattle.io/${key.slice(key.indexOf('/') + 1)}`]
     return outcome?.result === 'Failed' && outcome.hash === hash && label !== hash && recordOf(node)?.work === undefined
   })

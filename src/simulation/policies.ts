@@ -1,8 +1,11 @@
 import { seededRandom } from '../base/random.ts'
 import type { MachineSpec } from '../sandbox/machines/machine.ts'
+import type { WorkloadSpec } from '../sandbox/standard-cluster.ts'
 import { type Dice, dice } from './dice.ts'
 import type { PlanDraft } from './plans.ts'
-import { type Action, type Happening, NAMESPACE, type PlanObject, type PolicyObject } from './scenario.ts'
+import { type Action, type Happening, NAMESPACE, type PlanObject, type PolicyObject, type Surroundings } from './scenario.ts'
+import { withDrains } from './policy-drains.ts'
+import { withSurroundings } from './policy-surroundings.ts'
 import { WEBHOOKS } from './webhooks.ts'
 import type { Draft } from './world.ts'
 
@@ -13,6 +16,11 @@ export interface PolicyDraft {
   readonly machines: readonly MachineSpec[]
   /** The same Plans, labelled for selectors, most of them in more of a hurry. */
   readonly plans: readonly PlanObject[]
+  /** Names of batch Jobs. */
+  readonly batches: readonly string[]
+  /** More of them, for drains to work on. */
+  readonly workloads: readonly WorkloadSpec[]
+  readonly surroundings: Surroundings
 }
 
 const MINUTE = 60_000
@@ -38,7 +46,8 @@ const BERLIN_WINDOWS = [
 export function makePolicies(draft: Draft, { plans, target }: PlanDraft, chaos: boolean, strict: boolean): PolicyDraft {
   const d = dice(seededRandom(draft.seed ^ 0x9011c))
   // Strict compatibility knows no policies.
-  if (strict || !d.chance(PART_OF_WORLDS)) return { policies: [], happenings: [], machines: draft.machines, plans }
+  if (strict || !d.chance(PART_OF_WORLDS))
+    return { policies: [], happenings: [], machines: draft.machines, plans, batches: [], workloads: [], surroundings: {} }
   const machines = draft.machines.map((spec) => (d.chance(0.95) ? { ...spec, labels: { ...spec.labels, [ZONE]: d.pick(ZONES) } } : spec))
   const hurried = plans.map((plan) => ({
     ...plan,
@@ -48,7 +57,8 @@ export function makePolicies(draft: Draft, { plans, target }: PlanDraft, chaos: 
   const names = plans.map((plan) => plan.metadata.name)
   const policies = makeObjects(d, names, target).map((one) => (draft.seed % WEBHOOKS_EVERY === 0 ? telling(one, draft.seed) : one))
   const happenings = chaos && d.chance(0.7) ? makeHappenings(d, draft, policies, names) : []
-  return { policies, happenings, machines, plans: hurried }
+  const drains = withDrains(draft.seed, { policies, happenings, machines, plans: hurried, batches: [], workloads: [], surroundings: {} })
+  return withSurroundings(draft, drains, chaos)
 }
 
 function makeObjects(d: Dice, planNames: readonly string[], target: string): readonly PolicyObject[] {

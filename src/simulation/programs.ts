@@ -1,7 +1,8 @@
 import type { Program } from '../sandbox/programs/program.ts'
+import { BATCH } from './batches.ts'
 import { OS_PATCH, REBOOT } from './plans.ts'
 
-/** What the images of scenario Plans do that are no Kubernetes upgrades. */
+/** What the images of scenario Plans do that are no Kubernetes upgrades, and those of batch Jobs. */
 export function registerPrograms(programs: Map<string, Program>): void {
   const rebooted = new WeakMap<object, string>()
   programs.set(OS_PATCH, async (_pod, machine, io) => {
@@ -12,6 +13,10 @@ export function registerPrograms(programs: Map<string, Program>): void {
       return 1
     }
     io.log('patched')
+    return 0
+  })
+  programs.set(BATCH, async (_pod, _machine, io) => {
+    await io.clock.sleep(40_000 + io.random() * 260_000, io.killed)
     return 0
   })
   programs.set(REBOOT, async (_pod, machine, io) => {

@@ -9,7 +9,7 @@ import { buildCluster, channelServer } from './build.ts'
 import { isDone, type Truth } from './checkers/excuses.ts'
 import { type Violation, whoIs } from './checkers/fact.ts'
 import { createJudge, type Judge } from './checkers/judge.ts'
-import { keyOf, recordOf } from './checkers/seen.ts'
+import { jobEnd, keyOf, recordOf } from './checkers/seen.ts'
 import { type Counters, counting } from './counters.ts'
 import { createControllers } from './fleet-of-controllers.ts'
 import { approve, askRetry, awaited, failedPlans, mend, restartStale } from './operator.ts'
@@ -17,6 +17,7 @@ import { phasesOf } from './phases.ts'
 import { type Action, NAMESPACE, type Scenario } from './scenario.ts'
 import { registerPrograms } from './programs.ts'
 import { splitBrain } from './split-brain.ts'
+import { hookAgent, SNAPSHOT_EVERY_MS, takeSnapshot } from './surroundings.ts'
 import { clock as clockText } from './trace.ts'
 import { watchHistory } from './watch-history.ts'
 import { webhookServer } from './webhooks.ts'
@@ -77,6 +78,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   const judge = createJudge(truthOf(sandbox, scenario))
   if (scenario.splitBrain && scenario.controllers.length > 1) add('split brain')
   const watching = watchHistory(sandbox, judge, add, options.trace, (write) => {
+    answerHooks(write)
     for (const { delayMs, action, strike } of sprung(stage, write, judge.mirror)) {
       add(`ambush ${strike}`)
       at(delayMs, () => happen(action))
@@ -136,7 +138,10 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
         happened('undo')
         what()
       }),
+    soon: at,
+    calm,
   }
+  const answerHooks = hookAgent(stage, scenario)
 
   faults.rates = { ...scenario.rates }
   faults.exposed = (call) => whoIs(call.user) === 'drover'
@@ -175,6 +180,11 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
       }
     })
   }
+  if (scenario.surroundings.snapshots === true)
+    at(scenario.calmMs, () => {
+      takeSnapshot(stage, true)
+      every(SNAPSHOT_EVERY_MS, () => takeSnapshot(stage, true))
+    })
   if (scenario.eagerOperator) every(EAGER_EVERY_MS, () => operate(calm() ? 0 : EAGER_RETRIES))
   at(scenario.calmMs, () => every(RETRY_EVERY_MS, () => operate(EAGER_RETRIES + MAX_RETRIES)))
 
@@ -197,6 +207,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   for (const [promise, count] of Object.entries(judge.checks())) add(`${mode} ${promise}`, count)
   if (isStrict(scenario)) for (const [what, count] of Object.entries(outcomesOf(judge.mirror))) add(`strict ${what}`, count)
   for (const [excuse, count] of judge.excused) add(`excused ${excuse}`, count)
+  for (const [what, count] of judge.witnessed) add(`seen ${what}`, count)
   return {
     seed: scenario.seed,
     violations: judge.violations,
@@ -214,7 +225,13 @@ function torn(process: Process, over: () => boolean): Process {
 }
 
 function busy(judge: Judge): boolean {
-  return [...judge.mirror.nodes.values()].some((node) => recordOf(node)?.work !== undefined)
+  // Batch pods may be waited for, and a drain that was given up is tried again after a backoff.
+  const waitedFor = [...judge.mirror.jobs.values()].some((job) => job.metadata.namespace !== NAMESPACE && jobEnd(job) === undefined)
+  if (waitedFor) return true
+  return [...judge.mirror.nodes.values()].some((node) => {
+    const { work, blocked = {} } = recordOf(node) ?? {}
+    return work !== undefined || Object.keys(blocked).length > 0
+  })
 }
 
 /** How far apart the wall clocks of two controllers are at most. */

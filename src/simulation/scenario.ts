@@ -78,6 +78,10 @@ export type Action =
   | { readonly do: 'rotateSecret'; readonly name: string }
   | { readonly do: 'deleteJob' }
   | { readonly do: 'moveChannel'; readonly url: string; readonly answer: ChannelAnswer }
+  // what policies look at
+  | { readonly do: 'gateRed'; readonly object: string; readonly undoAfterMs: number }
+  | { readonly do: 'kuredLock'; readonly holder: string; readonly undoAfterMs: number }
+  | { readonly do: 'etcdSnapshot'; readonly usable: boolean }
   // people and RolloutPolicies
   | { readonly do: 'editPolicy'; readonly policy: string; readonly spec: Readonly<Record<string, unknown>> }
   | { readonly do: 'pausePolicy'; readonly policy: string; readonly undoAfterMs: number }
@@ -131,12 +135,26 @@ export interface Happening {
   readonly action: Action
 }
 
+/** What policies look at outside of Drover. */
+export interface Surroundings {
+  /** ConfigMaps that gates look at. */
+  readonly gateObjects?: readonly string[]
+  /** Somebody answers hooks, sooner or later. */
+  readonly hooks?: boolean
+  readonly kured?: boolean
+  /** The cluster tells of its etcd snapshots. */
+  readonly snapshots?: boolean
+}
+
 export interface Scenario {
   readonly seed: number
   readonly machines: readonly MachineSpec[]
   /** Some budgets allow nothing; at `calmMs` all are lifted by a person. */
   readonly workloads: readonly WorkloadSpec[]
   readonly plans: readonly PlanObject[]
+  /** Names of batch Jobs, whose pods come to their own end. */
+  readonly batches: readonly string[]
+  readonly surroundings: Surroundings
   /** There before the controllers are. */
   readonly policies: readonly PolicyObject[]
   /** Nodes that a former SUC left in `status.applying` of the first Plan, cordoned if that Plan cordons or drains: machine indexes. */

@@ -33,8 +33,10 @@ export function makeScenario(seed: number): Scenario {
   return {
     seed,
     machines: policies.machines,
-    workloads: makeWorkloads(d, machines.length),
+    workloads: [...makeWorkloads(d, machines.length), ...policies.workloads],
     plans: policies.plans,
+    batches: policies.batches,
+    surroundings: policies.surroundings,
     policies: policies.policies,
     leftovers: d.chance(0.1) ? d.some([...machines.keys()], 0.15).slice(0, 3) : [],
     eagerOperator: chaos && d.chance(0.5),

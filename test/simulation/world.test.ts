@@ -45,6 +45,6 @@ describe('makeScenario', () => {
 
   test('every kind of happening comes up', () => {
     const kinds = new Set(SEEDS.flatMap((seed) => makeScenario(seed).happenings.map(({ action }) => action.do)))
-    expect(kinds.size).toBe(38)
+    expect(kinds.size).toBe(41)
   })
 })

@@ -14,11 +14,17 @@ import { nothingLeft } from './nothing-left.ts'
 import { onlyOurCordons } from './only-our-cordons.ts'
 import { policyAfter } from './policy-after.ts'
 import { policyBudget } from './policy-budget.ts'
+import { policyDrain, policyGivenBack } from './policy-drain.ts'
 import { policyFailures } from './policy-failures.ts'
+import { policyGates } from './policy-gates.ts'
+import { policyHooks } from './policy-hooks.ts'
+import { policyKured } from './policy-kured.ts'
+import { policySnapshots } from './policy-snapshots.ts'
 import { policyTime } from './policy-time.ts'
 import { policyWaves } from './policy-waves.ts'
 import { policyWord } from './policy-word.ts'
 import { quorum } from './quorum.ts'
+import { type Witness, witnessing } from './witness.ts'
 
 /** All checkers over one mirror. Feed it every fact in order. */
 export interface Judge {
@@ -28,12 +34,15 @@ export interface Judge {
   checks(): Readonly<Record<string, number>>
   /** Why nodes and Plans were rightly not done at the end. */
   readonly excused: ReadonlyMap<Excuse, number>
+  /** What came to bear, by name. */
+  readonly witnessed: Witness['counts']
   see(fact: Fact): void
 }
 
 export function createJudge(truth: Truth): Judge {
   const mirror = createMirror()
   const excused = new Map<Excuse, number>()
+  const witness = witnessing()
   const always: readonly Checker[] = [
     limits(mirror, truth),
     claimFirst(mirror),
@@ -55,6 +64,12 @@ export function createJudge(truth: Truth): Judge {
     policyTime(mirror, truth),
     policyAfter(mirror),
     policyFailures(mirror),
+    policyDrain(mirror, truth, witness),
+    policyGivenBack(mirror, truth, witness),
+    policyGates(mirror, witness),
+    policyHooks(mirror, witness),
+    policyKured(mirror, witness),
+    policySnapshots(mirror, truth, witness),
   ]
   const checkers = truth.strict === true ? always : [...always, ...native]
   const violations: Violation[] = []
@@ -63,6 +78,7 @@ export function createJudge(truth: Truth): Judge {
     mirror,
     violations,
     excused,
+    witnessed: witness.counts,
     checks: () => Object.fromEntries(checkers.map((checker) => [checker.promise, checker.checks()])),
     see(fact) {
       mirror.take(fact)

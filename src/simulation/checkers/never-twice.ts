@@ -24,6 +24,8 @@ export function neverTwice(mirror: Mirror, excused: Map<Excuse, number> = new Ma
   const relabelled = new Map<string, number>()
   /** When a node was last written down as failed, by node UID and Plan. */
   const failures = new Map<string, number>()
+  /** When a node was last given back because its drain did not end: nothing had been done to it. */
+  const givenBack = new Map<string, number>()
   const cordons = new Map<string, number>()
   let lastOutside = 0
   let seen = 0
@@ -69,6 +71,7 @@ export function neverTwice(mirror: Mirror, excused: Map<Excuse, number> = new Ma
     checks += 1
     if (before === undefined || lastOutside >= before || mirror.plan(work.plan).inputChanged > before) return []
     if (mirror.policies.mostRetries > 0 && hasFailed(uid, work.plan, before)) return []
+    if ((givenBack.get(`${uid}|${work.plan}`) ?? 0) > before) return []
     return [`${write.ref.name} is cordoned a second time for ${work.plan} (first at write ${before}) though nothing happened outside`]
   }
 
@@ -76,7 +79,10 @@ export function neverTwice(mirror: Mirror, excused: Map<Excuse, number> = new Ma
 
   function noteFailures(write: HistoryWrite): void {
     const before = recordOf(write.before as SeenNode | undefined)?.past ?? {}
+    const blocked = recordOf(write.before as SeenNode | undefined)?.blocked ?? {}
     const after = write.after as SeenNode | undefined
+    for (const [plan, entry] of Object.entries(recordOf(after)?.blocked ?? {}))
+      if (JSON.stringify(entry) !== JSON.stringify(blocked[plan])) givenBack.set(`${after?.metadata.uid}|${plan}`, write.n)
     for (const [plan, outcome] of Object.entries(recordOf(after)?.past ?? {}))
       if (outcome.result === 'Failed' && JSON.stringify(outcome) !== JSON.stringify(before[plan]))
         failures.set(`${after?.metadata.uid}|${plan}`, write.n)

@@ -16,8 +16,43 @@ export interface SeenPolicy {
     readonly exclusions?: readonly { readonly from: string; readonly to: string }[]
     readonly waves?: readonly SeenWave[]
     readonly versionPath?: { readonly allow?: readonly string[] }
-    readonly failure?: { readonly retries?: number; readonly maxFailures?: Share }
+    readonly failure?: {
+      readonly retries?: number
+      readonly maxFailures?: Share
+      readonly backoff?: { readonly base?: string; readonly cap?: string }
+    }
+    readonly drain?: SeenDrain
+    readonly gates?: readonly SeenGate[]
+    readonly hooks?: Readonly<Partial<Record<'before' | 'after', readonly { readonly name: string; readonly ackAnnotation: string }[]>>>
+    readonly coordinate?: { readonly kured?: boolean }
+    readonly etcdSnapshot?: { readonly policy?: string; readonly maxAge?: string }
   }
+}
+
+/** Of gates, these worlds use lists of values that a ConfigMap's state must be among. */
+export interface SeenGate {
+  readonly name: string
+  readonly at: readonly string[]
+  readonly object?: {
+    readonly namespace: string
+    readonly name: string
+    readonly expect: readonly { readonly values: readonly string[] }[]
+  }
+  readonly stableFor?: string
+  readonly timeout?: string
+  readonly onTimeout?: string
+}
+
+export interface SeenDrain {
+  readonly timeout?: string
+  readonly onTimeout?: string
+  readonly maxBlockedNodes?: Share
+  readonly rules?: readonly {
+    readonly podSelector?: Selector
+    readonly behavior?: string
+    readonly order?: number
+    readonly timeout?: string
+  }[]
 }
 
 type Share = number | string

@@ -46,7 +46,11 @@ export interface SeenPlan {
     readonly version?: string
     readonly channel?: string
     readonly cordon?: boolean
-    readonly drain?: { readonly ignoreDaemonSets?: boolean }
+    readonly drain?: {
+      readonly ignoreDaemonSets?: boolean
+      readonly timeout?: string | number
+      readonly skipWaitForDeleteTimeout?: number
+    }
     readonly prepare?: { readonly image: string; readonly args?: readonly string[] }
     readonly upgrade: { readonly image: string }
     readonly nodeSelector?: Selector
@@ -103,10 +107,12 @@ export interface SeenRecord {
     readonly startedAt?: string
     readonly jobUID?: string
     readonly provenAt?: string
+    readonly adopted?: boolean
   }
   readonly past?: Readonly<
     Record<string, { readonly hash?: string; readonly result?: string; readonly reason?: string; readonly message?: string }>
   >
+  readonly blocked?: Readonly<Record<string, { readonly hash: string; readonly how: string; readonly attempts: number }>>
 }
 
 export const RECORD = 'drover.io/node-upgrade'
