@@ -28,7 +28,7 @@ export interface Caches {
   readonly beats: Beats
   /** All kinds have been listed once. */
   synced(): boolean
-  readonly troubles: Pick<WatchTroubles, 'refusal' | 'interrupted'>
+  readonly troubles: Pick<WatchTroubles, 'refusal' | 'interrupted' | 'unreachable'>
   /** Begins to watch the metadata of Secrets; does nothing when it already does. `changed` is called with a Secret's name. */
   watchSecrets(changed: (name: string) => void): void
   /** Ends when the signal does. */

@@ -76,7 +76,7 @@ export async function runLoop({
       if (interrupted) queue.addAfter(PASS, INTERRUPTED_MS)
       const silent = interrupted || !caches.synced() ? undefined : silence()
       if (caches.synced() && !interrupted && silent === undefined) pass()
-      else if (caches.plans.synced) {
+      else if (caches.plans.synced && !caches.troubles.unreachable()) {
         const world = gather.world()
         act.start(tellBlindness({ ...world, refusal: world.refusal ?? silent }), ++passes)
       }

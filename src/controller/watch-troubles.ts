@@ -7,6 +7,8 @@ import { isForbidden, isNotFound } from '../kube/client/api-error.ts'
 const REFUSED_MS = 5_000
 /** An API server that restarts is not worth a word. */
 const BROKEN_MS = 20_000
+/** Who was away for longer is told of, even if it should be back by then. */
+const UNREACHABLE_MS = 300_000
 /** What a watch has missed comes right after it is accepted. */
 const CATCH_UP_MS = 500
 /** What nothing can be decided without. */
@@ -25,6 +27,11 @@ export interface WatchTroubles {
    * decided.
    */
   interrupted(): boolean
+  /**
+   * The API server could not be reached when a watch was last asked for, and that for less than five minutes: it restarts, which is not worth
+   * a word. While it is away nothing can be written, and when it is back the watches follow soon.
+   */
+  unreachable(): boolean
 }
 
 interface Interruption {
@@ -32,6 +39,8 @@ interface Interruption {
   readonly message: string
   /** No answer came. */
   readonly silent: boolean
+  /** No connection came about. */
+  readonly unreachable: boolean
   /** When it has caught up. */
   readonly until: number
 }
@@ -51,8 +60,14 @@ export function createWatchTroubles(clock: Clock): WatchTroubles {
       // Secrets concern those Plans only that name one, and these read it themselves.
       if (isNotFound(error) || resource === 'secrets') return false
       const since = interruptions.get(resource)?.since ?? clock.mono()
-      const silent = error instanceof TransportError && error.code === 'Timeout'
-      interruptions.set(resource, { since, message: messageOf(error), silent, until: Number.POSITIVE_INFINITY })
+      const code = error instanceof TransportError ? error.code : undefined
+      interruptions.set(resource, {
+        since,
+        message: messageOf(error),
+        silent: code === 'Timeout',
+        unreachable: code === 'ConnectionFailed',
+        until: Number.POSITIVE_INFINITY,
+      })
       return false
     },
     accepted(resource) {
@@ -71,6 +86,10 @@ export function createWatchTroubles(clock: Clock): WatchTroubles {
       const now = clock.mono()
       for (const [resource, { until }] of interruptions) if (until <= now) interruptions.delete(resource)
       return [...interruptions].some(([resource, { since, silent }]) => now - since < BROKEN_MS || (STATE.has(resource) && !silent))
+    },
+    unreachable() {
+      const now = clock.mono()
+      return [...interruptions.values()].some(({ since, until, unreachable }) => unreachable && until > now && now - since < UNREACHABLE_MS)
     },
   }
 }

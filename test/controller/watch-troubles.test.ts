@@ -81,3 +81,19 @@ test('a watch that broke off and is then refused, or of a kind that is gone, is 
   expect(after(0)).toEqual([false, undefined])
   expect(after(5_000)).toEqual([false, answered(403).message])
 })
+
+test('a server that cannot be reached is not worth a word for five minutes: nobody could write it down, and then it is back', () => {
+  const { troubles, after } = troubled()
+  const gone = new TransportError('ConnectionFailed', 'connect ECONNREFUSED')
+  troubles.failed('nodes', gone)
+  troubles.failed('jobs', gone)
+  after(299_999)
+  expect(troubles.unreachable()).toBe(true)
+  after(1)
+  expect(troubles.unreachable()).toBe(false)
+  troubles.failed('pods', gone)
+  expect(troubles.unreachable()).toBe(true)
+  // An answer is one.
+  troubles.failed('pods', answered(500))
+  expect(troubles.unreachable()).toBe(false)
+})

@@ -9,6 +9,8 @@ import type { Entry, Store } from './store.ts'
 
 const BACKOFF_BASE_MS = 800
 const BACKOFF_MAX_MS = 30_000
+/** Who cannot be reached has no work with being asked, and a rollout waits for its return: the only server's own upgrade takes it away. */
+const UNREACHABLE_MAX_MS = 5_000
 /** A watch that stood for this long was no failure, whatever ended it: an API server that restarts now and then is asked again at once. */
 const HEALTHY_MS = 10_000
 /** Bookmarks come about once a minute; silence beyond this means that the connection is half dead. */
@@ -82,6 +84,7 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
     let wait = 0
     let failed = false
     let expired = false
+    let unreachable = false
     const listed = position.version === undefined
     position.accepted = undefined
     try {
@@ -95,6 +98,7 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
       if (failure === 'badLine') counters.badLines += 1
       if (failure === 'stall') counters.stalls += 1
       expired = isGone(error)
+      unreachable = error instanceof TransportError && error.code === 'ConnectionFailed'
       process.log.warn('Watch interrupted', { path, failure, error: messageOf(error) })
       report(options, error, failure)
       wait = Math.min(error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0, MAX_RETRY_AFTER_MS)
@@ -110,7 +114,8 @@ export async function runReflector<T>(options: ReflectorOptions<T>): Promise<voi
     const healthy = accepted !== undefined && clock.mono() - accepted >= HEALTHY_MS
     if (healthy) backoff.reset()
     // At once goes on only a healthy watch that the server ended in good order, and one whose version has expired, unless it was just listed.
-    if ((failed || !healthy) && (!expired || listed)) wait = Math.max(wait, backoff.next())
+    if ((failed || !healthy) && (!expired || listed))
+      wait = Math.max(wait, Math.min(backoff.next(), unreachable ? UNREACHABLE_MAX_MS : Number.POSITIVE_INFINITY))
     try {
       await clock.sleep(wait, signal)
     } catch {

@@ -168,3 +168,25 @@ story('nodes that can neither be watched nor listed: no node is taken, and the P
   cut.silent = cut.mute = cut.broken = false
   await s.until('all is done', () => s.complete('agents'))
 })
+
+story(
+  'an API server that was away for a while, as when the only server is upgraded: no Plan is called stuck, and it goes on soon',
+  { cluster: agentsOnly },
+  async (s) => {
+    await s.begin()
+    await s.apply(agents())
+    const under = () => AGENTS.filter((node) => s.record(node).work?.startedAt !== undefined)
+    await s.until('a node is under way', () => under().length === 1, 5 * MINUTE)
+    const [node = ''] = under()
+    s.sandbox.faults.outage(50 * SECOND)
+    await s.wait(51 * SECOND)
+    const back = s.sandbox.clock.mono()
+    const said = new Set<string>()
+    await s.until('it goes on', () => {
+      said.add(s.condition('agents', 'Stalled'))
+      return s.label(node) !== undefined
+    })
+    expect([...said].filter((text) => !text.startsWith('False'))).toEqual([])
+    expect(s.sandbox.clock.mono() - back).toBeLessThan(MINUTE)
+  },
+)
