@@ -18,6 +18,7 @@ import { applyJob } from './job.ts'
 import { jobInputOf } from './job-input.ts'
 import { nodeEndAnswer } from './policy/gates.ts'
 import { hookHolds, hookToken, requestHooks } from './policy/hooks.ts'
+import { outOfTurn } from './policy/waves.ts'
 import type { Pass } from './pass.ts'
 import { isKnownImage, type PlanState } from './plan-state.ts'
 import { doneLabels } from './post-complete-labels.ts'
@@ -367,11 +368,11 @@ function goesOn(state: PlanState, node: NodeView, context: Context, pass: Pass):
 
 /**
  * Of the nodes that SUC left without a Job and not at the target, one keeps its slot and is finished first. The others, and one that could
- * not be taken anyway, are given back, uncordoned, and taken in their turn: several cordoned servers would wait for each other for ever.
+ * not be taken anyway, or before its wave, are given back, uncordoned, and taken in their turn: servers would wait for each other for ever.
  */
 function goesFirst(state: PlanState, node: NodeView, context: Context): boolean {
   const left = (state.memory.adopt ?? []).filter((hostname) => state.plan.status.applying.includes(hostname)).toSorted()
-  if (!state.selected.has(node.name) || left[0] !== node.hostname) return false
+  if (!state.selected.has(node.name) || left[0] !== node.hostname || outOfTurn(state, node) !== undefined) return false
   const found = checkNode(state.conduct.nodeGates, state, node, context)
   return found === undefined || (found.endedBy !== 'person' && found.reason !== 'ControlPlaneBusy' && found.reason !== 'NodeBusy')
 }

@@ -189,3 +189,34 @@ describe('a node that was taken while the policy had no waves', () => {
     expect(backedOut({ waves: [], nodes: [open('n0'), taken('n1')], memory: members() }, 'n1')).toEqual([])
   })
 })
+
+describe('a node that SUC left cordoned and without a Job', () => {
+  /** Whom the Plan goes on counting as left by SUC, or its slots where that stays as it is: the memory is written before the status. */
+  const keptOf = (name: string, other: NodeView) => {
+    const cordon = { at: '2026-03-02T11:59:00Z', plan: PLAN, adopted: 'suc' }
+    const left = aNode(name, { unschedulable: true, cordonOwner: 'suc', record: aRecord(name, { cordon }) })
+    const memory = {
+      hash: HASH,
+      of: [
+        { name: 'canary', members: ['n0'] },
+        { name: 'more', members: ['n1'] },
+      ],
+    }
+    const base = world({ waves: [canary, { name: 'more', size: 1 }], nodes: [left, other], memory })
+    const [view] = base.plans
+    if (view?.plan === undefined || !view.memory.ok || view.memory.memory === undefined) throw new Error('no Plan')
+    const plan = { ...view.plan, status: { ...view.plan.status, applying: [name] } }
+    const adopting = { ok: true as const, memory: { ...view.memory.memory, adopt: [name] } }
+    const decision = decide({ ...base, plans: [{ ...view, plan, memory: adopting }] })
+    const [adopt] = actions(decision, 'annotatePlan').map((action) => action.memory.adopt)
+    return adopt === undefined ? { slots: actions(decision, 'writeStatus')[0]?.status.applying } : { adopt }
+  }
+
+  test('keeps its slot in the open wave', () => {
+    expect(keptOf('n0', open('n1'))).toEqual({ slots: ['n0'] })
+  })
+
+  test('gives it back for a wave before its own: the two would wait for each other', () => {
+    expect(keptOf('n1', open('n0'))).toEqual({ adopt: [] })
+  })
+})
