@@ -181,6 +181,16 @@ describe('claims', () => {
     expect(holdsOn(decide(world), PLAN, 'a')).toEqual([reason])
   })
 
+  test.each([
+    ['node.kubernetes.io/unreachable', 'cluster'],
+    ['node.kubernetes.io/not-ready', 'cluster'],
+    ['node.kubernetes.io/out-of-service', 'person'],
+    ['gpu', 'person'],
+  ])('who can take taint %s away: %s', (key, endedBy) => {
+    const world = ready(aPlan('p'), { nodes: [aNode('a', { taints: [{ key, effect: 'NoSchedule' }] })] })
+    expect(decide(world).reports.get(PLAN)?.nodes.get('a')?.holds[0]).toMatchObject({ reason: 'UntoleratedTaint', endedBy })
+  })
+
   test('an agent does not pass the oldest server', () => {
     const nodes = [aServer('s'), aNode('a')]
     const world = ready(

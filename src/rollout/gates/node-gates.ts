@@ -73,8 +73,12 @@ const tolerated: NodeGate = (state, node) => {
   return hold(
     'UntoleratedTaint',
     `node ${node.name} has taint ${taint.key}${taint.value ? `=${taint.value}` : ''}:${taint.effect}, which spec.tolerations does not tolerate`,
+    KUBERNETES_OWN.test(taint.key) ? { endedBy: 'cluster' } : {},
   )
 }
+
+/** Taints that Kubernetes sets by what becomes of a node, and takes away itself: not-ready, unreachable, disk-pressure and the like; out-of-service is a person's. */
+const KUBERNETES_OWN = /^node\.kubernetes\.io\/(?!out-of-service$)/
 
 /** Somebody else holds the node back; a server would be one member less, so it waits. Other nodes are taken last and stay cordoned (design §6). */
 export function cordonedByOthers(node: NodeView): boolean {
