@@ -50,7 +50,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '(retry !== undefined && retry !== past.retrySeen)',
     replace: 'retry !== undefined',
     breaks: ['9'],
-    seeds: [23],
+    seeds: [107],
   },
   {
     name: "a policy's budget counts only nodes in flight",
@@ -66,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return own !== -1 && own <= index ? undefined : found',
     replace: 'return undefined',
     breaks: ['1 policy waves'],
-    seeds: [9],
+    seeds: [136],
   },
   {
     name: 'a policy that is gone counts as none',
@@ -82,6 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "{ uncordon: how === 'Release' }",
     replace: '{ uncordon: false }',
     breaks: ['1 policy given back'],
+    seeds: [287],
   },
   {
     name: 'quarantine ends by itself',
@@ -89,13 +90,15 @@ export const MUTANTS: readonly Mutant[] = [
     find: "return entry.how === 'Quarantine' ? undefined : Date.parse",
     replace: 'return Date.parse',
     breaks: ['1 policy given back'],
+    seeds: [256],
   },
   {
     name: 'batch pods are evicted at once',
     file: 'src/rollout/drain/rules.ts',
-    find: 'const waits = clock === undefined || !(',
-    replace: 'const waits = clock === undefined && !(',
+    find: 'return waits ?',
+    replace: 'return waits && clock === undefined ?',
     breaks: ['1 policy drain'],
+    seeds: [256],
   },
   {
     name: 'the upgrade begins before the drain is over',
@@ -103,13 +106,15 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (left.length === 0) {',
     replace: 'if (left.length <= 1) {',
     breaks: ['1 policy drain'],
+    seeds: [8],
   },
   {
-    name: 'a gate is asked only for the first node',
+    name: 'gates at NodeStart are not asked',
     file: 'src/rollout/admit.ts',
     find: 'const gated = nodeStartHolds(state, node, pass)',
-    replace: 'const gated = state.plan.status.applying.length > 0 ? nodeStartHolds(state, node, pass) : []',
+    replace: 'const gated: readonly Hold[] = []',
     breaks: ['1 policy gates'],
+    seeds: [7],
   },
   {
     name: 'a proven node ends whatever its gates say',
@@ -117,6 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'return holds.length === 0 && afterHooks(started, rules, pass)',
     replace: 'return afterHooks(started, rules, pass)',
     breaks: ['1 policy gates'],
+    seeds: [35],
   },
   {
     name: 'any acknowledgement will do',
@@ -124,6 +130,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const acks = node.hook?.request === token ? node.hook.acks : []',
     replace: 'const acks = node.hook?.request === undefined ? [] : hooks.map(({ ackAnnotation }) => ackAnnotation)',
     breaks: ['1 policy hooks'],
+    seeds: [14],
   },
   {
     name: "kured's lock is nobody's",
@@ -131,6 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'rules.kured && disruptive',
     replace: 'rules.kured && !disruptive',
     breaks: ['1 policy kured'],
+    seeds: [127],
   },
   {
     name: 'any etcd snapshot will do',
@@ -138,5 +146,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (usable.some(({ createdAt }) => now.wall - createdAt <= maxAgeMs)) return undefined',
     replace: 'return undefined',
     breaks: ['1 policy snapshots'],
+    seeds: [9],
   },
 ]
