@@ -197,7 +197,6 @@ function candidates(state: PlanState, slots: Slots, { ledger }: Context): NodeVi
 
 /** The nodes as SUC's order has them. */
 export function inOrder(state: PlanState, nodes: readonly NodeView[]): readonly NodeView[] {
-  if (state.hash === '') return nodes
   const memo = `${state.ref.uid}/${state.hash}`
   let cache = orders.get(memo)
   if (cache === undefined) {

@@ -6,11 +6,11 @@ import { type Json, type JsonObject, parseJson, stringifyJson } from '../../src/
 import { parseSettings } from '../../src/controller/settings.ts'
 import { latestHash } from '../../src/rollout/latest-hash.ts'
 import { safeNameBytes } from '../../src/rollout/names.ts'
-import { selectNodes } from '../../src/rollout/order.ts'
 import { sucJob } from '../../src/rollout/suc-job.ts'
 import { type Instant, isInside, parseWindow } from '../../src/rollout/window.ts'
 import { type Case, type Replay, listAt, objectAt, textAt } from './case.ts'
 import { replayChannel } from './replay-channel.ts'
+import { replaySelectNodes } from './replay-select.ts'
 import { replayLabels, replaySync, replayValidate } from './replay-controller.ts'
 
 /** By the file's name without `.jsonl`. */
@@ -74,12 +74,6 @@ function replayName({ input }: Case): Json {
   } catch {
     return { hex: Buffer.from(bytes).toString('hex') }
   }
-}
-
-function replaySelectNodes({ input }: Case): Json {
-  const plan = planOf(input['plan'])
-  const chosen = selectNodes(plan, plan.status.latestHash, listAt(input['nodes']).map(metadataOf))
-  return chosen.ok ? { hostnames: chosen.hostnames, nodes: chosen.nodes.map(({ name }) => name) } : { error: chosen.error }
 }
 
 function replayWindow({ input }: Case): Json {
