@@ -1,5 +1,6 @@
 import type { User } from '@kubernetes/client-node'
 import type { Clock } from '../../base/clock.ts'
+import { messageOf } from '../../base/errors.ts'
 import type { TlsMaterial } from './https-transport.ts'
 import type { CurrentContext } from './kubeconfig-file.ts'
 import { createTokenSource } from './token-source.ts'
@@ -12,6 +13,8 @@ export interface CredentialPlugin {
   readonly withCertificate: (fixed: TlsMaterial) => TlsMaterial
 }
 
+/** Somebody may have to type a second factor. */
+const ANSWER_MS = 60_000
 /** A plugin that answers with a certificate only. */
 const NO_TOKEN = '-'
 
@@ -43,12 +46,27 @@ export async function createCredentialPlugin(read: () => CurrentContext, clock: 
     if (stale) config = load()
     stale = false
     const options: { cert?: unknown; key?: unknown; headers?: Record<string, unknown> } = {}
-    await config.applyToHTTPSOptions(options)
+    await answered(config.applyToHTTPSOptions(options))
     if (typeof options.cert === 'string' && typeof options.key === 'string' && options.cert !== certificate?.cert) {
       certificate = { cert: options.cert, key: options.key }
       combined = undefined
     }
     return typeof options.headers?.['Authorization'] === 'string' ? options.headers['Authorization'].replace(/^Bearer /, '') : NO_TOKEN
+  }
+
+  /** Who does not answer keeps its process; the next caller starts another. */
+  async function answered(asking: Promise<void>): Promise<void> {
+    const timer = new AbortController()
+    const late = clock.sleep(ANSWER_MS, timer.signal).then(() => {
+      throw new Error(`no answer within ${ANSWER_MS / 1000} s`)
+    })
+    try {
+      await Promise.race([asking, late])
+    } catch (error) {
+      throw messageOf(error) === '' ? new Error('it failed without a word', { cause: error }) : error
+    } finally {
+      timer.abort()
+    }
   }
 
   const source = createTokenSource(clock, 'the kubeconfig credential plugin', ask)

@@ -4,7 +4,7 @@ import http from 'node:http'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemClock } from '../../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../../src/base/clock.ts'
 import { type ConfigOptions, connect, type Connection } from '../../../src/kube/client/config.ts'
 import { inClusterAccess, watchedCa } from '../../../src/kube/client/in-cluster.ts'
 import { virtualClock } from './clocks.ts'
@@ -199,6 +199,29 @@ describe('by kubeconfig', () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
     expect(existsSync(`${command}.count`)).toBe(true)
     expect(readFileSync(`${command}.count`, 'utf8')).toBe('run\nrun\n')
+  })
+
+  test('a credential plugin that fails without a word, or never ends, is told by the first request', async () => {
+    const script = (name: string, text: string): string => {
+      chmodSync(file(name, `#!/bin/sh\n${text}\n`), 0o755)
+      return kubeconfig(`with-${name}`, { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: `./${name}` } })
+    }
+    const ask = async (kubeConfig: string, clock: Clock) => {
+      const { transport } = await open({ kubeConfig, clock })
+      return transport.send({ method: 'GET', path: '/api' }, forever)
+    }
+    const from = 'No bearer token from the kubeconfig credential plugin: '
+    await expect(ask(script('silent', 'exit 3'), systemClock)).rejects.toMatchObject({ message: `${from}it failed without a word` })
+    await expect(ask(script('wordy', 'echo who are you >&2; exit 3'), systemClock)).rejects.toMatchObject({
+      message: `${from}who are you\n`,
+    })
+    // A minute is over at once.
+    const sleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(ms === 60_000 ? 50 : ms, signal)
+    await expect(ask(script('endless', 'exec sleep 0.6'), { ...systemClock, sleep })).rejects.toMatchObject({
+      message: `${from}no answer within 60 s`,
+    })
+    // They end by themselves, after this test's patience.
+    await systemClock.sleep(700, forever)
   })
 
   test('of several files the first to say something wins', async () => {
