@@ -1,6 +1,6 @@
 /** The schema of a RolloutPolicy's gates and hooks. Lists are bounded, so that the API server can tell what their rules cost. */
 import { labelSelector } from './crd-container.ts'
-import { duration, flag, intOrText, list, NAME, object, type Schema, text } from './crd-parts.ts'
+import { duration, flag, group, intOrText, list, NAME, object, type Schema, text } from './crd-parts.ts'
 import { COMPARISONS, OPERATORS } from './gate.ts'
 
 const short = (description: string): Schema => text(description, { maxLength: 253 })
@@ -154,7 +154,7 @@ const hookList = (description: string): Schema =>
     { maxItems: 10, 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] },
   )
 
-export const hooks = object('Others who have a word in it, by annotations of the node.', {
+export const hooks = group('Others who have a word in it, by annotations of the node.', {
   before: hookList('Before a claimed node is prepared or cordoned.'),
   after: hookList('Before a proven node is uncordoned and done.'),
 })

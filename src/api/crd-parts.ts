@@ -16,6 +16,7 @@ export type Schema = {
   readonly maxLength?: number
   readonly minItems?: number
   readonly maxItems?: number
+  readonly minProperties?: number
   readonly properties?: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly additionalProperties?: Schema
@@ -64,6 +65,12 @@ export const object = (description: string, properties: Readonly<Record<string, 
   properties,
   ...more,
 })
+/**
+ * An object whose fields all have defaults, and that says something if it is there. Where clients validate nothing, the API server removes
+ * a field that is not known; a group that is empty then would pass for none.
+ */
+export const group = (description: string, properties: Readonly<Record<string, Schema>>, more: Schema = {}): Schema =>
+  object(description, properties, { minProperties: 1, ...more })
 /** Replaced as a whole by server-side apply. */
 export const atomicObject = (description: string, properties: Readonly<Record<string, Schema>>, more: Schema = {}): Schema =>
   object(description, properties, { ...more, 'x-kubernetes-map-type': 'atomic' })

@@ -5,12 +5,12 @@
 import { labelSelector } from './crd-container.ts'
 import { notify } from './crd-notify.ts'
 import { gates, hooks } from './crd-gates.ts'
-import { atomicList, DURATION, duration, flag, intOrText, integer, list, NAME, object, type Schema, text } from './crd-parts.ts'
+import { atomicList, DURATION, duration, flag, group, intOrText, integer, list, NAME, object, type Schema, text } from './crd-parts.ts'
 
 const share = (description: string): Schema => intOrText(description, { pattern: '^[0-9]{1,9}%?$' })
 const choice = (description: string, ...values: readonly string[]): Schema => text(description, { enum: values })
 
-const budget = object('How many nodes may be unavailable at once.', {
+const budget = group('How many nodes may be unavailable at once.', {
   maxUnavailable: share(
     'Of the nodes of all Plans under this policy: a number, or a percentage, rounded down and at least 1. 0: only nodes that are unavailable anyway are taken. Missing: no limit but concurrency.',
   ),
@@ -57,7 +57,7 @@ const exclusion = object(
   },
 )
 
-const verify = object('What a node must show after its upgrade.', {
+const verify = group('What a node must show after its upgrade.', {
   version: choice(
     "Whether the kubelet's version proves the upgrade. Auto: for versions of RKE2 and K3s with a known upgrade image. Kubelet: whatever the image. Off: the Job's success counts.",
     'Auto',
@@ -95,9 +95,9 @@ const wave = object(
   },
 )
 
-const failure = object('What follows from failures.', {
+const failure = group('What follows from failures.', {
   retries: integer("Further attempts on a failed node without a person's word. 0 by default.", 'int32', { minimum: 0, maximum: 100 }),
-  backoff: object(
+  backoff: group(
     'How long a failed node waits for its next attempt: base, doubled for each attempt, up to cap.',
     { base: duration('5m by default.'), cap: duration('24h by default.') },
     {
@@ -145,7 +145,7 @@ const drainRule = object(
   },
 )
 
-const drain = object(
+const drain = group(
   'How nodes are drained, for Plans with drain.',
   {
     engine: choice(
@@ -202,7 +202,7 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
     'So much of the open time must be left for a node to be taken. Auto (the default): as long as the slowest node of the Plan took. 0: none.',
     { pattern: `^Auto$|${DURATION}` },
   ),
-  versionPath: object('The way from one version to another.', {
+  versionPath: group('The way from one version to another.', {
     stepThroughMinors: flag(
       'Go to a version that is more than one minor off minor by minor, each time to the newest release of the channel vX.Y, servers then agents. false by default.',
     ),
@@ -216,11 +216,11 @@ const spec = object('How carefully Plans are rolled out. What is missing has the
   }),
   failure,
   drain,
-  etcdSnapshot: object('Whether a recent etcd snapshot must exist before a server is taken.', {
+  etcdSnapshot: group('Whether a recent etcd snapshot must exist before a server is taken.', {
     maxAge: duration('How old it may be. 24h by default.'),
     policy: choice('Warn: an event says that there is none. Require: no server is taken. Off by default.', 'Off', 'Warn', 'Require'),
   }),
-  coordinate: object('With whom nodes are not disrupted at the same time.', {
+  coordinate: group('With whom nodes are not disrupted at the same time.', {
     kured: flag("kured's lock on DaemonSet kube-system/kured is honoured, and held while nodes are in flight. False by default."),
   }),
   managedElsewhere: choice(

@@ -11,6 +11,21 @@ export const object = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shap
 export const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform((value) => value ?? undefined)
 export const orDefault = <T extends z.ZodType, D>(schema: T, fallback: D) =>
   schema.nullish().transform((value): z.output<T> | D => (value as z.output<T>) ?? fallback)
+/**
+ * A group of fields says something. The API server removes a field that is not known where clients validate nothing, and a group that is
+ * empty then must not pass for one without limits. Null is missing, here too.
+ */
+export const group = <T extends z.ZodType, D>(schema: T, fallback: D) =>
+  orDefault(
+    z.preprocess((value, context) => {
+      if (value !== null && typeof value === 'object' && Object.values(value).every((field) => field === null || field === undefined))
+        context.issues.push({ code: 'custom', message: SAYS_NOTHING, input: value })
+      return value
+    }, schema),
+    fallback,
+  )
+const SAYS_NOTHING =
+  'is empty: a field that is not known may have been removed from it by the API server, so check the spelling, or remove the group'
 
 /** A value read by one of our own parsers, whose error text is the fault. */
 export function parsed<I extends string | number, T>(

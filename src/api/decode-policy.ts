@@ -4,7 +4,7 @@
  */
 import * as z from 'zod'
 import type { Json, JsonObject } from '../base/json.ts'
-import { duration, flag, intOrPercent, object, optional, orDefault, parsed, selector, text } from './decode-parts.ts'
+import { duration, flag, group, intOrPercent, object, optional, orDefault, parsed, selector, text } from './decode-parts.ts'
 import { gates, hooks } from './decode-gates.ts'
 import { webhooks } from './decode-notify.ts'
 import { explain } from './explain-faults.ts'
@@ -77,7 +77,7 @@ const backoff = object({ base: orDefault(duration, 300_000), cap: orDefault(dura
 
 const failure = object({
   retries: orDefault(z.int().min(0).max(100), 0),
-  backoff: orDefault(backoff, { baseMs: 300_000, capMs: 86_400_000 }),
+  backoff: group(backoff, { baseMs: 300_000, capMs: 86_400_000 }),
   maxFailures: orDefault(intOrPercent, { kind: 'count', count: 1 } as const),
   uncordonOnFailure: orDefault(z.enum(['IfUnchanged', 'Never', 'Always']), 'IfUnchanged' as const),
 })
@@ -150,23 +150,23 @@ const NO_DRAIN = drain.parse({})
 export const policySpecSchema = object({
   ...selects,
   paused: orDefault(flag, false),
-  budget: orDefault(budget, NO_BUDGET),
+  budget: group(budget, NO_BUDGET),
   after: orDefault(z.array(text.min(1)), []),
   windows: orDefault(z.array(window), []),
   exclusions: orDefault(z.array(exclusion), []),
   lead: optional(lead),
-  versionPath: orDefault(object({ allow: orDefault(z.array(versionStep), []), stepThroughMinors: orDefault(flag, false) }), NO_PATH),
-  verify: orDefault(verify, NO_VERIFY),
+  versionPath: group(object({ allow: orDefault(z.array(versionStep), []), stepThroughMinors: orDefault(flag, false) }), NO_PATH),
+  verify: group(verify, NO_VERIFY),
   soak: optional(duration),
   waves: orDefault(waves, []),
-  failure: orDefault(failure, NO_FAILURE),
-  drain: orDefault(drain, NO_DRAIN),
-  etcdSnapshot: orDefault(etcdSnapshot, NO_SNAPSHOT),
-  coordinate: orDefault(object({ kured: orDefault(flag, false) }), { kured: false }),
+  failure: group(failure, NO_FAILURE),
+  drain: group(drain, NO_DRAIN),
+  etcdSnapshot: group(etcdSnapshot, NO_SNAPSHOT),
+  coordinate: group(object({ kured: orDefault(flag, false) }), { kured: false }),
   managedElsewhere: orDefault(z.enum(['Hold', 'Ignore']), 'Hold' as const),
   notify: orDefault(webhooks, []),
   gates: orDefault(gates, []),
-  hooks: orDefault(hooks, NO_HOOKS),
+  hooks: group(hooks, NO_HOOKS),
 }).transform(({ soak, lead: leadMs, ...rest }) => ({
   ...rest,
   ...(soak === undefined ? {} : { soakMs: soak }),

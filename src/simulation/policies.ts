@@ -94,7 +94,7 @@ function makeSpec(d: Dice, planNames: readonly string[], target: string): Readon
     ...(d.chance(0.3) ? { alreadyUnavailable: d.pick(['Skip', 'Last', 'Include']) } : {}),
   }
   return {
-    ...(d.chance(0.7) ? { budget } : {}),
+    ...(d.chance(0.7) && Object.keys(budget).length > 0 ? { budget } : {}),
     ...(d.chance(0.25) ? { windows: d.chance(0.3) ? BERLIN_WINDOWS : WINDOWS } : {}),
     ...(d.chance(0.15) ? { exclusions: [makeExclusion(d)] } : {}),
     ...(d.chance(0.2) ? { soak: d.pick(['20s', '2m']) } : {}),
@@ -153,7 +153,7 @@ function makeHappenings(d: Dice, draft: Draft, policies: readonly PolicyObject[]
     const undoAfterMs = d.pick([20_000, 4 * MINUTE, 10 * MINUTE])
     const action = d.pick<() => Action>([
       () => ({ do: 'pausePolicy', policy: name, undoAfterMs }),
-      () => ({ do: 'editPolicy', policy: name, spec: { budget: { maxUnavailable: d.pick([1, 2, '50%', null]) } } }),
+      () => ({ do: 'editPolicy', policy: name, spec: { budget: limitOf(spec['budget'], d.pick([1, 2, '50%', null])) } }),
       () => ({
         do: 'editPolicy',
         policy: name,
@@ -165,6 +165,12 @@ function makeHappenings(d: Dice, draft: Draft, policies: readonly PolicyObject[]
     ])()
     return { atMs: Math.floor(draft.calmMs * 0.9 * d.random() ** 2), action }
   })
+}
+
+/** As a merge patch. A budget that would say nothing any more goes as a whole. */
+function limitOf(budget: unknown, maxUnavailable: number | string | null): object | null {
+  const others = Object.keys((budget ?? {}) as object).filter((field) => field !== 'maxUnavailable')
+  return maxUnavailable === null && others.length === 0 ? null : { maxUnavailable }
 }
 
 /** Another policy that means Plans by name. */

@@ -24,6 +24,28 @@ test('CRD and reader agree on the values that may be chosen', () => {
   expect(choices(read)).toEqual(choices(spec))
 })
 
+/** Where a field with a typing error is removed, its group is left empty, and must not pass for one without limits. */
+test('every group of fields must say something, to the CRD and to the reader', () => {
+  const groups = emptiable(spec)
+  expect(groups).toEqual(expect.arrayContaining([['budget'], ['drain'], ['hooks'], ['failure', 'backoff']]))
+  for (const path of groups) {
+    const at = path.reduce<Tree>((node, name) => (node['properties'] as Tree)[name] as Tree, spec)
+    expect([path, at['minProperties']]).toEqual([path, 1])
+    const { error } = policySpecSchema.safeParse(path.reduceRight<object>((inner, name) => ({ [name]: inner }), {}))
+    expect([path, error?.issues.map((issue) => [issue.path, issue.message])]).toEqual([path, [[path, expect.stringMatching(/^is empty/)]]])
+  }
+})
+
+/** Paths of the objects below a node that need none of their fields. A label selector is none: an empty one selects all. */
+function emptiable(node: Tree, path: readonly string[] = []): string[][] {
+  return Object.entries((node['properties'] ?? {}) as Tree).flatMap(([name, member]) => {
+    const { properties, required, 'x-kubernetes-map-type': kind } = member as Tree
+    if (properties === undefined || kind === 'atomic') return []
+    const here = [...path, name]
+    return [...(required === undefined ? [here] : []), ...emptiable(member as Tree, here)]
+  })
+}
+
 /** `path: values` of each field with an enum. */
 function choices(node: Tree, path = 'spec'): string[] {
   const own = Array.isArray(node['enum']) ? [`${path}: ${(node['enum'] as string[]).join('|')}`] : []

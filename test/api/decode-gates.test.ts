@@ -208,7 +208,7 @@ describe('hooks', () => {
     expect(read({ hooks: { before: [{ ...hook, timeout: '1h' }], after: [hook] } })).toMatchObject({
       hooks: { before: [{ ...hook, timeoutMs: 3_600_000 }], after: [hook] },
     })
-    expect(read({ hooks: {} })).toMatchObject({ hooks: { before: [], after: [] } })
+    expect(read({ hooks: { before: [] } })).toMatchObject({ hooks: { before: [], after: [] } })
   })
 
   test.each<[string, readonly object[], string]>([

@@ -167,6 +167,26 @@ describe('what cannot be read is named by its field', () => {
     expect(errorOf(spec)).toContain(error)
   })
 
+  test.each([
+    [{ budget: {} }, 'spec.budget: '],
+    [{ failure: { backoff: {} } }, 'spec.failure.backoff: '],
+    // Null is missing.
+    [{ drain: { timeout: null, rules: null } }, 'spec.drain: '],
+  ])('%j: a group that says nothing may have lost what it said', (spec, field) => {
+    expect(errorOf(spec)).toBe(
+      `${field}is empty: a field that is not known may have been removed from it by the API server, so check the spelling, or remove the group`,
+    )
+  })
+
+  test('a group that is null is missing, and one that says the default says something', () => {
+    const { budget, coordinate, hooks } = specOf({ budget: null, coordinate: { kured: false }, hooks: { before: [] } })
+    expect({ budget, coordinate, hooks }).toEqual({
+      budget: { spread: [] },
+      coordinate: { kured: false },
+      hooks: { before: [], after: [] },
+    })
+  })
+
   test('whom it means is kept where that can be read', () => {
     expect(decodePolicy({ metadata, spec: { planNames: ['a'], soak: 'long' } })).toMatchObject({ ok: false, selects: { planNames: ['a'] } })
     expect(decodePolicy({ metadata, spec: { planNames: 'a', soak: 'long' } })).toMatchObject({ ok: false, selects: undefined })

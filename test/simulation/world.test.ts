@@ -4,6 +4,7 @@ import { decodePlan } from '../../src/api/decode-plan.ts'
 import { decodePolicy } from '../../src/api/decode-policy.ts'
 import type { Json } from '../../src/base/json.ts'
 import { faultsOf } from '../../src/rollout/policy/rules.ts'
+import { mergePatch } from '../../src/sandbox/server/patch/merge.ts'
 import { makeScenario } from '../../src/simulation/world.ts'
 
 const SEEDS = Array.from({ length: 400 }, (_, i) => i + 1)
@@ -24,6 +25,21 @@ describe('makeScenario', () => {
       for (const plan of plans) expect(decodePlan(plan as unknown as Json)).toMatchObject({ ok: true })
       expect(parseSettings(env, []).warnings).toEqual([])
     }
+  })
+
+  test('every edit of a policy leaves one that decodes: a person would try in vain for minutes, and all others wait', () => {
+    let edits = 0
+    for (const seed of SEEDS) {
+      const { policies, happenings } = makeScenario(seed)
+      for (const { action } of happenings) {
+        if (action.do !== 'editPolicy') continue
+        edits += 1
+        const policy = policies.find(({ metadata }) => metadata.name === action.policy) as unknown as Json
+        const edited = mergePatch(policy, { spec: action.spec as Json })
+        expect([seed, action, decodePolicy(edited)]).toEqual([seed, action, expect.objectContaining({ ok: true })])
+      }
+    }
+    expect(edits).toBeGreaterThan(20)
   })
 
   test('machines have names of their own; there is always a server, sometimes forty agents', () => {

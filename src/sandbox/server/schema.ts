@@ -274,13 +274,12 @@ function checkObject(value: JsonObject, schema: JsonObject, field: string, cause
   const below = (key: string): string => (field === '' ? key : `${field}.${key}`)
   for (const key of arrayOf(schema['required'])) if (value[asText(key)] === undefined) causes.push(required(below(asText(key))))
   const properties = objectOf(schema['properties'])
-  const { additionalProperties, maxProperties } = schema
-  if (typeof maxProperties === 'number' && Object.keys(value).length > maxProperties)
-    causes.push({
-      reason: 'FieldValueTooMany',
-      message: `Too many: ${Object.keys(value).length}: must have at most ${maxProperties} items`,
-      field,
-    })
+  const { additionalProperties, maxProperties, minProperties } = schema
+  const count = Object.keys(value).length
+  if (typeof maxProperties === 'number' && count > maxProperties)
+    causes.push({ reason: 'FieldValueTooMany', message: `Too many: ${count}: must have at most ${maxProperties} items`, field })
+  if (typeof minProperties === 'number' && count < minProperties)
+    causes.push(wrong(field, count, `${field} in body should have at least ${minProperties} properties`))
   for (const [key, child] of Object.entries(value)) {
     const rules = properties[key] ?? additionalProperties
     if (child !== undefined && isObject(rules)) check(child, rules, below(key), causes, old[key])

@@ -1,6 +1,6 @@
 import { describe, expect } from '@jest/globals'
 import type { Tree } from '../../kube/client/collect.ts'
-import type { Contract } from './contract.ts'
+import { type Contract, invalidAt, refused } from './contract.ts'
 import { define, definitions } from './ours.ts'
 
 interface Leaf {
@@ -14,6 +14,12 @@ function leaves(schema: Tree, field: string): readonly Leaf[] {
   if (schema.items?.properties !== undefined) return leaves(schema.items, `${field}[]`)
   if (schema.properties === undefined || schema['x-kubernetes-map-type'] === 'atomic') return [{ field, schema }]
   return Object.entries(schema.properties).flatMap(([name, child]) => leaves(child, `${field}.${name}`))
+}
+
+/** Groups of fields that must not be empty. */
+function groups(schema: Tree, field: string): readonly string[] {
+  const below = Object.entries<Tree>(schema.properties ?? {}).flatMap(([name, child]) => groups(child, `${field}.${name}`))
+  return [...(schema.minProperties === 1 ? [field] : []), ...below]
 }
 
 /** A spec with nothing but that field, in the first element of each list on its way. */
@@ -83,6 +89,15 @@ export function policyFields(test: Contract): void {
           expect([leaf.field, value, status]).toEqual([leaf.field, value, status === 201 ? 201 : 422])
           return ((body as Tree).details?.causes ?? []).map((cause: Tree) => cause.field)
         }
+        for (const group of groups(schema, `spec.${section}`)) {
+          const { status, body } = await api.post(policies, policy('p', only(group, { maxUnavailabel: 1 })), {
+            dryRun: 'All',
+            fieldValidation: 'Ignore',
+          })
+          const message = `Invalid value: 0: ${group} in body should have at least 1 properties`
+          const { causes } = (body as Tree).details ?? {}
+          expect([group, status, causes]).toEqual([group, 422, [{ reason: 'FieldValueInvalid', message, field: group }]])
+        }
         for (const leaf of fields) {
           const at = leaf.field.replaceAll('[]', '[0]')
           const wrong = bad(leaf)
@@ -98,6 +113,23 @@ export function policyFields(test: Contract): void {
         }
       })
     }
+
+    test('that is misspelt is no rule without limits, even where nobody validates fields', async (world) => {
+      const { api } = world
+      const { policies, policy } = await define(world)
+      const post = (name: string, budget: object) => api.post(policies, policy(name, { budget }), { fieldValidation: 'Ignore' })
+      expect(await post('p', { maxUnavailabel: 1 })).toMatchObject(
+        refused(422, 'Invalid', {
+          message: expect.stringContaining('spec.budget: Invalid value: 0: spec.budget in body should have at least 1 properties'),
+        }),
+      )
+      // Beside others it is gone without a word.
+      const made = await api.ok(post('q', { maxUnavailabel: 1, alreadyUnavailable: 'Skip' }))
+      expect(made.spec).toEqual({ budget: { alreadyUnavailable: 'Skip' } })
+      // Null is no word either.
+      expect(await api.merge(`${policies}/q`, { spec: { budget: { alreadyUnavailable: null } } })).toMatchObject(invalidAt('spec.budget'))
+      expect((await api.merge(`${policies}/q`, { spec: { budget: null } })).status).toBe(200)
+    })
 
     test('that is missing is not made up: a policy without any stays as it is', async (world) => {
       const { api } = world

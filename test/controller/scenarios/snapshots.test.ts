@@ -64,7 +64,7 @@ story('Warn: an event once, and the upgrade goes on', { cluster }, async (s) => 
   expect(s.events('NoRecentEtcdSnapshot')).toMatchObject([{ on: 'Plan/server-plan', type: 'Warning', count: 1 }])
 })
 
-for (const etcdSnapshotSpec of [{}, { policy: 'Warn' }])
+for (const etcdSnapshotSpec of [{ maxAge: '1h' }, { policy: 'Warn' }])
   story(
     `${JSON.stringify(etcdSnapshotSpec)}: snapshots are listed only where a policy asks for them`,
     { cluster, sandbox: noting },

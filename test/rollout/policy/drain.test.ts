@@ -30,7 +30,11 @@ const PLAN = 'system-upgrade/p'
 /** When the node was cordoned: a minute ago. */
 const CORDONED = '2026-03-02T11:59:00Z'
 
-const policy = (drain: object, more: object = {}): PolicyView => aPolicy({ drain, ...more })
+/** Without a word about drains the group is left out. */
+const policy = (drain: object, more: object = {}): PolicyView => {
+  const says = Object.values(drain).some((value) => value !== undefined)
+  return aPolicy({ ...(says ? { drain } : {}), ...more })
+}
 
 function error(drain: object): string | undefined {
   const view = policy(drain)

@@ -79,7 +79,7 @@ const inFlight = (): Scene => {
 
 describe('coordinate.kured', () => {
   test('false, the default: nobody asks for the lock, and whatever it says counts for nothing', () => {
-    for (const spec of [{}, { coordinate: {} }, { coordinate: { kured: false } }]) {
+    for (const spec of [{}, { coordinate: { kured: false } }]) {
       const decision = decide(world(locked(entry('node-9')), { spec }))
       expect([claimed(decision), asks(decision), writes(decision)]).toEqual([['a'], [], []])
     }

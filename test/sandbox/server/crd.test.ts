@@ -144,6 +144,13 @@ describe('a custom resource', () => {
       [],
       'spec.a: Invalid value: 0: spec.a in body should have at least 1 items',
     ],
+    [
+      'too few properties',
+      { type: 'object', minProperties: 1, properties: { b: { type: 'string' } } },
+      // What is not known is gone before anybody counts.
+      { c: 'x' },
+      'spec.a: Invalid value: 0: spec.a in body should have at least 1 properties',
+    ],
     ['a missing field', { type: 'object', required: ['b'], properties: { b: { type: 'string' } } }, {}, 'spec.a.b: Required value'],
     [
       'neither integer nor string',
