@@ -33,7 +33,7 @@ export async function lookOnce(
     const deadline = process.clock.mono() + SYNC_TIMEOUT_MS
     while (!caches.synced()) {
       const refusal = caches.troubles.refusal()
-      if (refusal !== undefined) throw new Error(`the cluster cannot be read: ${refusal}`)
+      if (refusal !== undefined) throw new Error(`the cluster cannot be read: ${refusal.message}`)
       if (process.clock.mono() > deadline)
         throw new Error(
           'the cluster could not be read within 30 s; is the API server reachable, and are Plans, RolloutPolicies, Nodes, Jobs and Pods readable for you?',

@@ -78,7 +78,13 @@ export async function runLoop({
       if (caches.synced() && !interrupted && silent === undefined) pass()
       else if (caches.plans.synced && !caches.troubles.unreachable()) {
         const world = gather.world()
-        act.start(tellBlindness({ ...world, refusal: world.refusal ?? silent }), ++passes)
+        act.start(
+          tellBlindness({
+            ...world,
+            refusal: world.refusal ?? (silent === undefined ? undefined : { message: silent, endedBy: 'cluster' }),
+          }),
+          ++passes,
+        )
       }
       metrics.reconciled('success', (clock.mono() - began) / 1000)
     } catch (error) {

@@ -2,6 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import { messageOf, TransportError } from '../base/errors.ts'
 import { isForbidden, isNotFound } from '../kube/client/api-error.ts'
+import type { Refusal } from '../rollout/world.ts'
 
 /** An API server that starts refuses all until it has read its own roles. */
 const REFUSED_MS = 5_000
@@ -20,7 +21,7 @@ export interface WatchTroubles {
   /** A watch was accepted. True = it was refused before. */
   accepted(resource: string): boolean
   /** Why no node may be taken: the API server has refused a watch for a while, or one stays broken. Undefined = all is readable. */
-  refusal(): string | undefined
+  refusal(): Refusal | undefined
   /**
    * A watch that nothing can be decided without does not run, or any has just broken off or just begun to catch up. One of which no answer comes
    * at all stops nothing for long: a proxy may keep the beginning of an answer back until something happens, and nothing does while nothing is
@@ -78,9 +79,9 @@ export function createWatchTroubles(clock: Clock): WatchTroubles {
     refusal() {
       const now = clock.mono()
       const refused = [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)
-      if (refused !== undefined) return refused.message
+      if (refused !== undefined) return { message: refused.message, endedBy: 'person' }
       const broken = [...interruptions].find(([, { since, until, silent }]) => !silent && until > now && now - since >= BROKEN_MS)
-      return broken === undefined ? undefined : `the watch of ${broken[0]} broke off: ${broken[1].message}`
+      return broken && { message: `the watch of ${broken[0]} broke off: ${broken[1].message}`, endedBy: 'cluster' }
     },
     interrupted() {
       const now = clock.mono()

@@ -90,7 +90,7 @@ export function stoppedStatus(view: Undecided, why: Hold, settings: Settings, no
 }
 
 function undecided(view: Undecided, wanted: Wanted[], why: Hold, settings: Settings, now: Moment): Partial<PlanStatus> | undefined {
-  const kstatus = tellsKstatus(settings) ? stuck(why.reason, why.message) : []
+  const kstatus = tellsKstatus(settings) ? (why.endedBy === 'person' ? stuck : waiting)(why.reason, why.message) : []
   const told = changed(view.conditions, now, [...wanted, ...kstatus])
   // An edit that changes nothing of it has been looked at all the same: who waits for that would wait for ever.
   const looked =
@@ -109,6 +109,13 @@ const stuck = (reason: string, message: string): Wanted[] => [
   { type: 'Ready', status: 'False', reason, message },
   { type: 'Reconciling', status: 'False', reason, message: '' },
   { type: 'Stalled', status: 'True', reason, message },
+]
+
+/** It goes on by itself. */
+const waiting = (reason: string, message: string): Wanted[] => [
+  { type: 'Ready', status: 'False', reason, message },
+  { type: 'Reconciling', status: 'True', reason, message },
+  { type: 'Stalled', status: 'False', reason, message: '' },
 ]
 
 /** The conditions with those wanted in them; undefined = they are there already. */

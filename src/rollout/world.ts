@@ -261,6 +261,12 @@ export interface SnapshotView {
   readonly usable: boolean
 }
 
+/** Why not all can be read, and who ends that: a person grants a permission, a watch that broke off runs again by itself. */
+export interface Refusal {
+  readonly message: string
+  readonly endedBy: 'person' | 'cluster'
+}
+
 export interface World {
   readonly settings: Settings
   readonly now: Moment
@@ -274,7 +280,7 @@ export interface World {
   /** Value of drover.io/hold on the namespace of the Plans. */
   readonly namespaceHold: string | undefined
   /** Why not all that is decided upon can be read: a permission is missing, or a watch stays broken. */
-  readonly refusal?: string | undefined
+  readonly refusal?: Refusal | undefined
   readonly observed: Observed
   /** Since when a fact that decide asserts (Decision.facts) has been asserted without a break. */
   readonly since: ReadonlyMap<string, Moment>

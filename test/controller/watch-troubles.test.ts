@@ -14,7 +14,7 @@ function troubled() {
   /** Whether decisions stop, and why no node is taken, after so many milliseconds more. */
   const after = (ms: number): [boolean, string | undefined] => {
     now += ms
-    return [troubles.interrupted(), troubles.refusal()]
+    return [troubles.interrupted(), troubles.refusal()?.message]
   }
   return { troubles, after }
 }
@@ -29,6 +29,7 @@ test.each(['plans', 'nodes', 'jobs', 'pods'])(
     troubles.failed(resource, answered(500))
     expect(after(1)).toEqual([true, `the watch of ${resource} broke off: ${answered(500).message}`])
     expect(after(3_600_000)).toEqual([true, `the watch of ${resource} broke off: ${answered(500).message}`])
+    expect(troubles.refusal()?.endedBy).toBe('cluster')
     troubles.accepted(resource)
     expect(after(499)).toEqual([true, `the watch of ${resource} broke off: ${answered(500).message}`])
     expect(after(1)).toEqual([false, undefined])
@@ -66,6 +67,7 @@ test('what is refused holds admissions only, and is told; what is not there stop
   expect(troubles.failed('rolloutpolicies', answered(404))).toBe(false)
   expect(after(4_999)).toEqual([false, undefined])
   expect(after(1)).toEqual([false, answered(403).message])
+  expect(troubles.refusal()?.endedBy).toBe('person')
   expect(troubles.accepted('nodes')).toBe(true)
   expect(troubles.accepted('nodes')).toBe(false)
   expect(after(0)).toEqual([false, undefined])

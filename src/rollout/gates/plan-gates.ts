@@ -1,6 +1,7 @@
 /** Gates of a whole Plan: asked once a pass. While one holds, no node of the Plan is taken; nodes past the point of no return go on. */
 import { ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_POLICY, LABEL_CONTROLLER, LABEL_NODE, LABEL_PLAN } from '../../api/names.ts'
 import { type Hold, hold } from '../../api/reasons.ts'
+import { cannotRead } from '../blind.ts'
 import { saysComplete } from '../complete.ts'
 import { drainTimeoutMs } from '../drain/pods.ts'
 import { mismatchedTag, type PlanState } from '../plan-state.ts'
@@ -14,8 +15,7 @@ import type { JobView } from '../world.ts'
 import { type Context, type PlanGate, reasonGiven } from './gate.ts'
 
 /** What is seen may be old, and stays so until a permission is granted, or a watch runs again. */
-const readable: PlanGate = (_state, { world }) =>
-  world.refusal === undefined ? undefined : hold('Refused', `the cluster cannot be read: ${world.refusal}`)
+const readable: PlanGate = (_state, { world }) => (world.refusal === undefined ? undefined : cannotRead(world.refusal))
 
 const memoryReadable: PlanGate = ({ memoryError }) =>
   memoryError === undefined

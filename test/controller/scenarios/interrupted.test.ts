@@ -19,6 +19,12 @@ interface Cut {
   readonly open: Set<AbortController>
 }
 
+/** Whether the Plan calls itself Stalled and Reconciling, and who it says ends that. */
+const healing = (s: Story) => [
+  ...['Stalled', 'Reconciling'].map((type) => s.condition('agents', type).split(' ')[0]),
+  (s.plan('agents') as { status?: { leadingHold?: { endedBy?: string } } } | undefined)?.status?.leadingHold?.endedBy,
+]
+
 async function begin(s: Story, path: string): Promise<Cut> {
   const cut: Cut = { broken: false, open: new Set() }
   const nothing = async (clock: Clock, stop: AbortSignal): Promise<never> => {
@@ -70,6 +76,7 @@ story(
     expect(AGENTS.map((node) => s.cordons(node))).toEqual([0, 0, 0])
     expect(s.applying('agents')).toEqual([])
     expect(s.condition('agents', 'Complete')).toMatch(/^False Refused: .*the watch of nodes broke off: .*etcdserver: no leader/)
+    expect(healing(s)).toEqual(['False', 'True', 'cluster'])
     cut.broken = false
     await s.until(
       'the node that is down is seen',
@@ -110,6 +117,7 @@ story('the watch of policies: what is under way is finished, and no other node i
   await s.wait(10 * MINUTE)
   expect(AGENTS.filter((other) => s.cordons(other) > 0)).toEqual([node])
   expect(s.condition('agents', 'Complete')).toMatch(/^False Refused: .*the watch of rolloutpolicies broke off/)
+  expect(healing(s)).toEqual(['False', 'True', 'cluster'])
   cut.broken = false
   await s.until('all is done', () => s.complete('agents'))
 })
@@ -165,6 +173,7 @@ story('nodes that can neither be watched nor listed: no node is taken, and the P
   await s.wait(MINUTE)
   expect(AGENTS.map((node) => s.cordons(node))).toEqual([0, 0, 0])
   expect(s.condition('agents', 'Complete')).toMatch(/^False Refused: .*no sign of life from the watch of nodes/)
+  expect(healing(s)).toEqual(['False', 'True', 'cluster'])
   cut.silent = cut.mute = cut.broken = false
   await s.until('all is done', () => s.complete('agents'))
 })

@@ -128,7 +128,7 @@ export const OF_PLANS: Cases = {
       })(now),
     says: /no answer in time/,
   },
-  Refused: { world: ready(aPlan('p'), [a], { refusal: 'nodes is forbidden' }), says: /nodes is forbidden/ },
+  Refused: { world: ready(aPlan('p'), [a], { refusal: { message: 'nodes is forbidden', endedBy: 'person' } }), says: /nodes is forbidden/ },
   AnotherController: {
     world: ready(aPlan('p', { concurrency: 2 }), [a, aNode('b')], {
       jobs: [
