@@ -23,14 +23,18 @@ const KUBECTL_TESTS = 'test/kubectl/'
 const KUBERNETES_TESTS = 'test/kubernetes/'
 /** With real kubelets and containers. */
 const NODES_TESTS = 'test/nodes/'
-/** Whole rollouts on virtual time, whole suites and whole processes: more work than all other tests together. */
+/** Whole rollouts on virtual time, whole suites, whole processes, real sockets and real time: more work than all other tests together. */
 const WHOLE = [
   'test/contract/',
   'test/controller/rollout',
   'test/controller/scenarios/',
   'test/demo/upgrade',
+  'test/kube/client/',
   'test/payload/crash',
   'test/payload/kill',
+  'test/payload/linux-host',
+  'test/payload/upgrade',
+  'test/sandbox/cluster/real-clock',
   'test/simulation/run',
   'test/vectors/',
 ]
