@@ -10,7 +10,7 @@ import type { Metrics } from '../observability/metrics.ts'
 import { tellBlindness } from '../rollout/blind.ts'
 import { decide } from '../rollout/decide.ts'
 import { STALE_MS } from '../rollout/slots.ts'
-import type { Decision } from '../rollout/world.ts'
+import type { Decision, Refusal } from '../rollout/world.ts'
 import { createAct } from './act.ts'
 import type { Caches } from './caches.ts'
 import { createConfirm } from './confirm.ts'
@@ -78,13 +78,7 @@ export async function runLoop({
       if (caches.synced() && !interrupted && silent === undefined) pass()
       else if (caches.plans.synced && !caches.troubles.unreachable()) {
         const world = gather.world()
-        act.start(
-          tellBlindness({
-            ...world,
-            refusal: world.refusal ?? (silent === undefined ? undefined : { message: silent, endedBy: 'cluster' }),
-          }),
-          ++passes,
-        )
+        act.start(tellBlindness({ ...world, refusal: world.refusal ?? silent }), ++passes)
       }
       metrics.reconciled('success', (clock.mono() - began) / 1000)
     } catch (error) {
@@ -102,14 +96,14 @@ export async function runLoop({
   await act.idle()
 
   /** Which watch shows no sign of life; undefined = all do. */
-  function silence(): string | undefined {
+  function silence(): Refusal | undefined {
     const now = clock.mono()
     const { plans, nodes, jobs, pods } = caches
     const silent = Object.entries({ plans, nodes, jobs, pods }).find(([, store]) => now - (store.freshness ?? 0) > STALE_MS)
     if (silent === undefined) return undefined
-    const text = `no sign of life from the watch of ${silent[0]} for ${STALE_MS / 60_000} minutes`
-    log.warn('caches are stale, deciding nothing', { reason: text })
-    return text
+    const message = `no sign of life from the watch of ${silent[0]} for ${STALE_MS / 60_000} minutes`
+    log.warn('caches are stale, deciding nothing', { reason: message })
+    return { message, endedBy: 'cluster' }
   }
 
   function pass(): void {

@@ -12,6 +12,9 @@ const BROKEN_MS = 20_000
 const UNREACHABLE_MS = 300_000
 /** What a watch has missed comes right after it is accepted. */
 const CATCH_UP_MS = 500
+/** Codes of a TransportError. */
+const NO_ANSWER = 'Timeout'
+const NO_CONNECTION = 'ConnectionFailed'
 /** What nothing can be decided without. */
 const STATE: ReadonlySet<string> = new Set(['plans', 'nodes', 'jobs', 'pods'])
 
@@ -38,10 +41,8 @@ export interface WatchTroubles {
 interface Interruption {
   readonly since: number
   readonly message: string
-  /** No answer came. */
-  readonly silent: boolean
-  /** No connection came about. */
-  readonly unreachable: boolean
+  /** Of the TransportError; undefined = the API server answered. */
+  readonly code: string | undefined
   /** When it has caught up. */
   readonly until: number
 }
@@ -62,13 +63,7 @@ export function createWatchTroubles(clock: Clock): WatchTroubles {
       if (isNotFound(error) || resource === 'secrets') return false
       const since = interruptions.get(resource)?.since ?? clock.mono()
       const code = error instanceof TransportError ? error.code : undefined
-      interruptions.set(resource, {
-        since,
-        message: messageOf(error),
-        silent: code === 'Timeout',
-        unreachable: code === 'ConnectionFailed',
-        until: Number.POSITIVE_INFINITY,
-      })
+      interruptions.set(resource, { since, message: messageOf(error), code, until: Number.POSITIVE_INFINITY })
       return false
     },
     accepted(resource) {
@@ -80,17 +75,21 @@ export function createWatchTroubles(clock: Clock): WatchTroubles {
       const now = clock.mono()
       const refused = [...refusals.values()].find(({ since }) => now - since >= REFUSED_MS)
       if (refused !== undefined) return { message: refused.message, endedBy: 'person' }
-      const broken = [...interruptions].find(([, { since, until, silent }]) => !silent && until > now && now - since >= BROKEN_MS)
+      const broken = [...interruptions].find(([, { since, until, code }]) => code !== NO_ANSWER && until > now && now - since >= BROKEN_MS)
       return broken && { message: `the watch of ${broken[0]} broke off: ${broken[1].message}`, endedBy: 'cluster' }
     },
     interrupted() {
       const now = clock.mono()
       for (const [resource, { until }] of interruptions) if (until <= now) interruptions.delete(resource)
-      return [...interruptions].some(([resource, { since, silent }]) => now - since < BROKEN_MS || (STATE.has(resource) && !silent))
+      return [...interruptions].some(
+        ([resource, { since, code }]) => now - since < BROKEN_MS || (STATE.has(resource) && code !== NO_ANSWER),
+      )
     },
     unreachable() {
       const now = clock.mono()
-      return [...interruptions.values()].some(({ since, until, unreachable }) => unreachable && until > now && now - since < UNREACHABLE_MS)
+      return [...interruptions.values()].some(
+        ({ since, until, code }) => code === NO_CONNECTION && until > now && now - since < UNREACHABLE_MS,
+      )
     },
   }
 }
