@@ -2,23 +2,12 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { candidateOrder, orderKey } from '../../src/rollout/order.ts'
-import type { OrderNode } from '../vectors/suc-choice.ts'
-import { HASH } from './sample.ts'
-
-const node = (name: string, labels: Record<string, string> = {}): OrderNode => ({
-  name,
-  uid: `uid-${name}`,
-  labels: { 'kubernetes.io/hostname': name, ...labels },
-})
-
-const nodes = fc
-  .uniqueArray(fc.integer({ min: 0, max: 60 }), { maxLength: 30 })
-  .map((numbers) => numbers.map((number) => node(`node-${String(number).padStart(2, '0')}`)))
+import { HASH, labelledNode as node, labelledNodes as nodes } from './sample.ts'
 
 describe('candidateOrder', () => {
   test('is ascending by SHA-256 over node UID, Plan UID and hash', () => {
     const [a, b, c] = [node('a'), node('b'), node('c')]
-    const key = (entry: OrderNode): string => createHash('sha256').update(`${entry.uid}plan${HASH}`).digest('hex')
+    const key = (entry: { uid: string }): string => createHash('sha256').update(`${entry.uid}plan${HASH}`).digest('hex')
     expect(orderKey(a.uid, 'plan', HASH)).toBe(key(a))
     const expected = [a, b, c].toSorted((x, y) => (key(x) < key(y) ? -1 : 1))
     expect(candidateOrder('plan', HASH, [c, b, a])).toEqual(expected)

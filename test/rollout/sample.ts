@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
 import { decodePlan } from '../../src/api/decode-plan.ts'
 import type { Plan } from '../../src/api/plan.ts'
 import { type Json, type JsonObject, parseJson } from '../../src/base/json.ts'
@@ -51,3 +52,14 @@ export function golden(name: string): readonly JsonObject[] {
     .split('\n')
   return lines.map((line) => parseJson(line) as JsonObject)
 }
+
+/** As much of a node as SUC's choice looks at. */
+export const labelledNode = (name: string, labels: Readonly<Record<string, string>> = {}) => ({
+  name,
+  uid: `uid-${name}`,
+  labels: { 'kubernetes.io/hostname': name, ...labels } as Readonly<Record<string, string>>,
+})
+
+export const labelledNodes = fc
+  .uniqueArray(fc.integer({ min: 0, max: 60 }), { maxLength: 30 })
+  .map((numbers) => numbers.map((number) => labelledNode(`node-${String(number).padStart(2, '0')}`)))

@@ -3,19 +3,9 @@ import fc from 'fast-check'
 import { planView } from '../../src/controller/views.ts'
 import type { JsonObject } from '../../src/base/json.ts'
 import { candidateOrder } from '../../src/rollout/order.ts'
-import { HASH, planWith } from '../rollout/sample.ts'
+import { HASH, labelledNode as node, labelledNodes as nodes, planWith } from '../rollout/sample.ts'
 import { answer, replaySelectNodes } from './replay-select.ts'
 import { type OrderNode, selectNodes } from './suc-choice.ts'
-
-const node = (name: string, labels: Record<string, string> = {}): OrderNode => ({
-  name,
-  uid: `uid-${name}`,
-  labels: { 'kubernetes.io/hostname': name, ...labels },
-})
-
-const nodes = fc
-  .uniqueArray(fc.integer({ min: 0, max: 60 }), { maxLength: 30 })
-  .map((numbers) => numbers.map((number) => node(`node-${String(number).padStart(2, '0')}`)))
 
 describe('selectNodes', () => {
   test('keeps every slot, fills up to the concurrency in candidate order, and answers by name', () => {

@@ -1,13 +1,26 @@
 /** SUC's choice of nodes as one function, to hold ours against. */
-import { LABEL_HOSTNAME } from '../../src/api/names.ts'
+import { LABEL_HOSTNAME, planLabel } from '../../src/api/names.ts'
 import type { Plan } from '../../src/api/plan.ts'
-import { makeRequirement, matchesSelector } from '../../src/kube/objects/selector.ts'
-import { candidateOrder, eligibleNodes } from '../../src/rollout/order.ts'
+import { type Selector, addRequirements, compileLabelSelector, makeRequirement, matchesSelector } from '../../src/kube/objects/selector.ts'
+import { candidateOrder } from '../../src/rollout/order.ts'
 
 export interface OrderNode {
   readonly name: string
   readonly uid: string
   readonly labels: Readonly<Record<string, string>>
+}
+
+type Eligible = { readonly ok: true; readonly selector: Selector } | { readonly ok: false; readonly error: string }
+
+/** What a node's labels must satisfy to be chosen: the Plan's selector, a hostname label, and neither disabled nor done with this hash. */
+function eligibleNodes(plan: Plan, latestHash: string): Eligible {
+  const selector = compileLabelSelector(plan.spec.nodeSelector)
+  if (!selector.ok) return selector
+  const hasHostname = makeRequirement(LABEL_HOSTNAME, 'exists', [])
+  if (!hasHostname.ok) return hasHostname
+  const notDone = makeRequirement(planLabel(plan.metadata.name), 'notin', ['disabled', latestHash])
+  if (!notDone.ok) return notDone
+  return { ok: true, selector: addRequirements(selector.selector, hasHostname.requirement, notDone.requirement) }
 }
 
 /**

@@ -1,9 +1,10 @@
 /** Who is taken next in strict compatibility: SUC's candidates in SUC's order, as many as the concurrency leaves, and nothing is looked at before. */
+import { LABEL_HOSTNAME } from '../../api/names.ts'
 import type { Hold } from '../../api/reasons.ts'
+import { compileLabelSelector, makeRequirement } from '../../kube/objects/selector.ts'
 import { type Admission, inOrder, namesake } from '../admit.ts'
 import type { Context } from '../gates/gate.ts'
 import { checkNode } from '../gates/node-gates.ts'
-import { selectionError } from '../order.ts'
 import type { Pass } from '../pass.ts'
 import type { PlanState } from '../plan-state.ts'
 import type { Slots } from '../slots.ts'
@@ -14,7 +15,7 @@ const MAX_REPORTED = 50
 export function admitAsSUC(state: PlanState, slots: Slots, planHolds: readonly Hold[], context: Context, pass: Pass): Admission {
   const { ledger } = context
   const nothing: Admission = { claims: [], pulls: new Set(), held: 0 }
-  const error = selectionError(state.plan, state.hash)
+  const error = selectionError(state)
   if (error !== undefined)
     return { ...nothing, fault: { type: 'Warning', reason: 'SelectNodesFailed', message: `Failed to select Nodes: ${error}` } }
   if (planHolds.length > 0) return nothing
@@ -44,6 +45,16 @@ export function admitAsSUC(state: PlanState, slots: Slots, planHolds: readonly H
   const refused = windowsRefused([...claims, ...holders(state, context)], pass)
   if (refused !== undefined) return { ...nothing, held: open.length, fault: refused }
   return { claims, pulls: new Set(), held: open.length + again.size - claims.length }
+}
+
+/** Why SUC would choose no node: a selector that Kubernetes does not take, in its words. It asks for nodes by the Plan's label and by `status.applying`, too. */
+function selectionError({ plan: { spec, status }, label, hash }: PlanState): string | undefined {
+  const asked = [
+    compileLabelSelector(spec.nodeSelector),
+    makeRequirement(label, 'notin', ['disabled', hash]),
+    ...(status.applying.length === 0 ? [] : [makeRequirement(LABEL_HOSTNAME, 'in', status.applying)]),
+  ]
+  return asked.flatMap((part) => (part.ok ? [] : [part.error]))[0]
 }
 
 /** Nodes that SUC would go on with. */
