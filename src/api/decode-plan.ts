@@ -1,7 +1,7 @@
 /** From the API server's JSON to a Plan, one object at a time: a Plan that cannot be read stops no other. */
 import * as z from 'zod'
 import { isObject, type Json, type JsonObject } from '../base/json.ts'
-import { explain } from './explain-faults.ts'
+import { explain } from '../base/explain-faults.ts'
 import { ANNOTATION_DIGEST } from './names.ts'
 import type { Plan, PlanCondition, PlanMetadata, PlanSpec, PlanStatus } from './plan.ts'
 import { planMetadataSchema, planSpecSchema, planStatusSchema, sucStatusSchema } from './plan-schema.ts'

@@ -7,7 +7,7 @@ import type { Json, JsonObject } from '../base/json.ts'
 import { duration, flag, group, intOrPercent, object, optional, orDefault, parsed, selector, text } from './decode-parts.ts'
 import { gates, hooks } from './decode-gates.ts'
 import { webhooks } from './decode-notify.ts'
-import { explain } from './explain-faults.ts'
+import { explain } from '../base/explain-faults.ts'
 import type { PolicyMetadata, PolicySpec, PolicyView } from './policy.ts'
 
 const instant = parsed(text, (value) => {

@@ -4,6 +4,8 @@ import { dirname, isAbsolute, join } from 'node:path'
 import { parse } from 'yaml'
 import * as z from 'zod'
 import { DroverError, messageOf } from '../../base/errors.ts'
+import { explain } from '../../base/explain-faults.ts'
+import { isObject, type JsonObject } from '../../base/json.ts'
 
 /** An empty text and a null are as good as nothing. */
 const text = z
@@ -38,7 +40,7 @@ const contextFields = z.object({ cluster: text, user: text, namespace: text })
 
 /** Entries that nothing points at are nobody's business, as with kubectl. */
 const entries = z.array(z.looseObject({ name: z.string() }), { error: 'must be a list of entries with names' }).nullish()
-const document = z.object({ 'current-context': text, clusters: entries, contexts: entries, users: entries }, { error: 'is no kubeconfig' })
+const document = z.object({ 'current-context': text, clusters: entries, contexts: entries, users: entries })
 
 export type KubeconfigCluster = z.output<typeof clusterFields>
 export type KubeconfigUser = z.output<typeof userFields> & { readonly name: string }
@@ -118,27 +120,23 @@ function withCommand(found: Found<z.output<typeof userFields>>): z.output<typeof
 
 const beside = (file: string, path: string): string => (isAbsolute(path) ? path : join(dirname(file), path))
 
-function yamlOf(file: string): unknown {
+function yamlOf(file: string): JsonObject {
+  let read: unknown
   try {
     // An empty file says nothing, which is not an error.
-    return parse(readFileSync(file, 'utf8')) ?? {}
+    read = parse(readFileSync(file, 'utf8')) ?? {}
   } catch (error) {
     throw refusal(file, messageOf(error), error)
   }
+  if (!isObject(read)) throw refusal(file, 'is no kubeconfig')
+  return read
 }
 
 function decoded<T>(file: string, schema: z.ZodType<T>, value: unknown, root: string): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const faults = result.error.issues.map(({ path, message }) => {
-    const field = `${root}${pathText(path)}`.replace(/^\./, '')
-    return field === '' ? message : `${field}: ${message}`
-  })
-  throw refusal(file, faults.join('; '))
+  throw refusal(file, explain(result.error, root))
 }
-
-const pathText = (path: readonly PropertyKey[]): string =>
-  path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('')
 
 function refusal(where: string, message: string, cause?: unknown): DroverError {
   return new DroverError('Kubeconfig', `${where}: ${message}`, { retry: 'never', cause })
