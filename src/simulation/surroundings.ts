@@ -5,6 +5,7 @@ import type { ApplyObject } from '../sandbox/standard-cluster.ts'
 import { person, type Stage } from './act.ts'
 import { type HistoryWrite, took } from './checkers/fact.ts'
 import type { SeenNode } from './checkers/seen.ts'
+import { snapshotDefinition } from './etcd-snapshot-kind.ts'
 import { ACK_AFTER, ACK_BEFORE, OPS } from './policy-surroundings.ts'
 import type { Action, Scenario, Surroundings } from './scenario.ts'
 
@@ -28,7 +29,7 @@ export function surroundingObjects({ gateObjects = [], kured, snapshots }: Surro
       return object
     }),
     ...(kured === true ? [kuredDaemonSet()] : []),
-    ...(snapshots === true ? [snapshotKind()] : []),
+    ...(snapshots === true ? [snapshotDefinition] : []),
   ]
 }
 
@@ -116,23 +117,6 @@ function kuredDaemonSet(): ApplyObject {
     spec: {
       selector: { matchLabels: labels },
       template: { metadata: { labels }, spec: { containers: [{ name: 'kured', image: 'registry.example/app:1' }] } },
-    },
-  }
-  return object
-}
-
-/** The kind by which RKE2 and K3s tell of their etcd snapshots, as far as it is looked at. */
-function snapshotKind(): ApplyObject {
-  const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
-  const object = {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: 'etcdsnapshotfiles.k3s.cattle.io' },
-    spec: {
-      group: 'k3s.cattle.io',
-      names: { kind: 'ETCDSnapshotFile', listKind: 'ETCDSnapshotFileList', plural: 'etcdsnapshotfiles', singular: 'etcdsnapshotfile' },
-      scope: 'Cluster',
-      versions: [{ name: 'v1', served: true, storage: true, schema }],
     },
   }
   return object

@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals'
 import { neededPermissions, type Permission, type Verb } from '../../src/controller/permissions.ts'
 import { type Access, permits } from './access.ts'
-import { etcdSnapshot, snapshotDefinition } from '../etcd-snapshots.ts'
+import { snapshotDefinition } from '../../src/simulation/etcd-snapshot-kind.ts'
+import { etcdSnapshot } from '../etcd-snapshots.ts'
 import { agentPlan, CONTROLLER, createWorld, serverPlan } from './harness.ts'
 
 const MINUTE = 60_000

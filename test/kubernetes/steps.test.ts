@@ -1,6 +1,7 @@
 /** The way over several minor versions on the real API server: servers, then agents, at each step, and no server without a recent snapshot. */
 import { expect } from '@jest/globals'
-import { etcdSnapshot, snapshotDefinition } from '../etcd-snapshots.ts'
+import { snapshotDefinition } from '../../src/simulation/etcd-snapshot-kind.ts'
+import { etcdSnapshot } from '../etcd-snapshots.ts'
 import { serve } from '../kube/client/servers.ts'
 import { NAMESPACE, startCluster } from './cluster.ts'
 import { testNeeding } from './needs.ts'

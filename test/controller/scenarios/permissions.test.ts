@@ -7,7 +7,8 @@ import { type Access, permits } from '../access.ts'
 import { runController } from '../../../src/controller/run.ts'
 import type { Spawned } from '../../../src/sandbox/spawn.ts'
 import { agentPlan, CONTROLLER, createWorld, NEW, serverPlan, settingsFor, type World } from '../harness.ts'
-import { etcdSnapshot, snapshotDefinition } from '../../etcd-snapshots.ts'
+import { snapshotDefinition } from '../../../src/simulation/etcd-snapshot-kind.ts'
+import { etcdSnapshot } from '../../etcd-snapshots.ts'
 import { nowhere } from '../../../src/base/nowhere.ts'
 
 const SECOND = 1000

@@ -1,6 +1,7 @@
 /** etcd snapshots before servers are upgraded. */
 import { expect } from '@jest/globals'
-import { etcdSnapshot, snapshotDefinition } from '../../etcd-snapshots.ts'
+import { snapshotDefinition } from '../../../src/simulation/etcd-snapshot-kind.ts'
+import { etcdSnapshot } from '../../etcd-snapshots.ts'
 import { agentPlan, CONTROLLER, NEW, serverPlan } from '../harness.ts'
 import { HOUR, MINUTE, story, type Story } from './story.ts'
 
